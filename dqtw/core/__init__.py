@@ -1,0 +1,1 @@
+"""The work queue as a deterministic machine: no Twisted, no clock, no randomness, no I/O."""

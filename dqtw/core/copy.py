@@ -1,0 +1,128 @@
+"""A copy of one owner's queue: what is live, and all that was ever seen.
+
+What is seen and not live was removed. Two verbs change a copy, `Copy.put` and `Copy.gone`; both commute and both may
+be repeated, so any part of any transfer is safe by itself, and joining copies keeps what nobody has seen removed.
+
+The idea: an optimised observed-remove set without tombstones (Bieniusa et al., 2012) with the causal context as exact
+dots of a single writer (Almeida, Shoker, Baquero: Delta state replicated data types, 2018).
+"""
+
+from typing import Final
+
+from attrs import frozen
+
+from dqtw.core.message import Message, MessageId
+from dqtw.core.ranges import Dot, IdSet
+
+digest_ints_max: Final = 16_384  # of one page: a few milliseconds of work for either side
+incarnations_kept: Final = 1_024
+
+
+@frozen
+class Digest:
+    """What a copy holds of the ids past ``after`` up to ``upto``, without the messages; both None: of all ids.
+
+    Both sets were read at one moment: what is seen and not live had been removed by then.
+    """
+
+    seen: IdSet
+    live: IdSet
+    after: Dot | None = None
+    upto: Dot | None = None
+
+    @property
+    def removed(self) -> IdSet:
+        """The ids that this copy knows as removed."""
+        return self.seen - self.live
+
+
+@frozen
+class Owed:
+    """What one copy must tell another so that the other lacks nothing of it."""
+
+    gone: IdSet
+    put: IdSet
+
+
+def owed(mine: Digest, theirs: Digest) -> Owed:
+    """Compare two digests of the same range: what ``mine`` knows and ``theirs`` does not."""
+    return Owed(gone=mine.removed - theirs.removed, put=mine.live - theirs.seen)
+
+
+class Copy:
+    """What one node knows of one owner's queue. ``live`` ⊆ ``seen``; ``seen`` only grows.
+
+    Attributes:
+        queue: the owner's node id.
+        live: the messages that are on the queue as far as this copy knows.
+        live_ids: the same ids, as ranges.
+        seen: every id this copy has ever held or known removed.
+        body_bytes: the total of the live bodies.
+    """
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.live: dict[MessageId, Message] = {}
+        self.live_ids = IdSet(queue)
+        self.seen = IdSet(queue)
+        self.body_bytes = 0
+
+    def put(self, id: MessageId, message: Message) -> bool:
+        """Hold a message, unless its id was seen before; True when that changed the copy."""
+        if id in self.seen:
+            return False
+        self.live[id] = message
+        self.live_ids.add(id)
+        self.seen.add(id)
+        self.body_bytes += len(message.body)
+        return True
+
+    def remove(self, id: MessageId) -> Message | None:
+        """Know one id as removed; the message it named, if that was live."""
+        self.seen.add(id)
+        message = self.live.pop(id, None)
+        if message is not None:
+            self.live_ids.discard(id)
+            self.body_bytes -= len(message.body)
+        return message
+
+    def gone(self, ids: IdSet) -> dict[MessageId, Message]:
+        """Know all these ids as removed; the messages among them that were live."""
+        removed = {id: self.live[id] for id in self.live_ids & ids}
+        for id in removed:
+            self.remove(id)
+        self.seen.update(ids)
+        return removed
+
+    def knows_removed(self, id: MessageId) -> bool:
+        """Whether the id was seen and is not live."""
+        return id in self.seen and id not in self.live
+
+    def digest(self, after: Dot | None = None, upto: Dot | None = None) -> Digest:
+        """Read the ids past ``after`` up to ``upto``."""
+        return Digest(self.seen.between(after, upto), self.live_ids.between(after, upto), after, upto)
+
+    def page(self, after: Dot | None, ints_max: int = digest_ints_max) -> Digest:
+        """Read the next page of ids past ``after``: as many as ``ints_max`` ints can tell; ``upto`` None: the last."""
+        return self.digest(after, self._page_end(after, ints_max))
+
+    def _page_end(self, after: Dot | None, ints_max: int) -> Dot | None:
+        start, left = after or ("", 0), ints_max
+        for incarnation in self.seen.incarnations:
+            if incarnation < start[0]:
+                continue
+            low = start[1] if incarnation == start[0] else 0
+            both = (self.seen.of_incarnation(incarnation), self.live_ids.of_incarnation(incarnation))
+            cuts = [cut for ranges in both if (cut := ranges.bound_at(low, max(left // 2, 1))) is not None]
+            if cuts:
+                return incarnation, min(cuts) - 1
+            left -= sum(ranges.bounds_count for ranges in both)
+        return None
+
+    def prune(self) -> list[str]:
+        """Forget the oldest incarnations that have nothing live, so that the newest `incarnations_kept` remain."""
+        idle = [incarnation for incarnation in self.seen.incarnations if not self.live_ids.of_incarnation(incarnation)]
+        forgotten = idle[:-incarnations_kept]
+        for incarnation in forgotten:
+            self.seen.drop_incarnation(incarnation)
+        return forgotten

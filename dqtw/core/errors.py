@@ -1,0 +1,147 @@
+"""Every way a request can be refused, and every way a peer can be at fault.
+
+Three branches: the client's own fault (asking again in the same way is useless), "not now" (asking again later,
+or elsewhere, may help), and a peer's fault (never shown to a client). Each refusal carries its stable ``code``;
+the doors map codes to their own statuses and invent none.
+"""
+
+from typing import ClassVar
+
+
+class DqtwError(Exception):
+    """The root of everything dqtw raises on purpose."""
+
+
+class Refusal(DqtwError):
+    """A request is refused; nothing about it was done unless the code is ``uncertain``.
+
+    Attributes:
+        code: the stable word a program may compare.
+        detail: what is wrong, in words for a person.
+    """
+
+    code: ClassVar[str]
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ClientFault(Refusal):
+    """The request itself is wrong; repeating it unchanged will be refused again."""
+
+
+class BadRequest(ClientFault):
+    """A value, word or body that can't be understood."""
+
+    code = "bad_request"
+
+
+class Framing(ClientFault):
+    """The byte stream can't be followed any further; the connection ends."""
+
+    code = "framing"
+
+
+class Unauthorized(ClientFault):
+    """The client has not shown a token that this server takes."""
+
+    code = "unauthorized"
+
+
+class NotFound(ClientFault):
+    """No such path on this server."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(ClientFault):
+    """The path exists, but not for this method."""
+
+    code = "method_not_allowed"
+
+
+class RequestTimeout(ClientFault):
+    """The request did not arrive whole within the time one may take."""
+
+    code = "request_timeout"
+
+
+class TooLarge(ClientFault):
+    """The message exceeds what this node takes."""
+
+    code = "too_large"
+
+
+class KeyReused(ClientFault):
+    """The idempotency key was used before, with another body."""
+
+    code = "key_reused"
+
+
+class Unknown(ClientFault):
+    """No such message: it was removed before, or never was."""
+
+    code = "unknown"
+
+
+class LeaseLost(ClientFault):
+    """The lease ended, or the message was delivered again since; it is no longer this worker's."""
+
+    code = "lease_lost"
+
+
+class NotNow(Refusal):
+    """The request is fine, but can't be served now, or not here."""
+
+
+class Full(NotNow):
+    """The queue holds as much as it may; nothing was stored."""
+
+    code = "full"
+
+
+class Busy(NotNow):
+    """A limit on connections or on waiting requests is reached."""
+
+    code = "busy"
+
+
+class Unreplicated(NotNow):
+    """Too few peers can hold the message; it is not on the queue."""
+
+    code = "unreplicated"
+
+
+class Uncertain(NotNow):
+    """Whether the request took effect can't be known; a push may be retried with the same key."""
+
+    code = "uncertain"
+
+
+class OwnerDown(NotNow):
+    """The node that must answer can't be reached; nothing was changed."""
+
+    code = "owner_down"
+
+
+class Starting(NotNow):
+    """The node has not yet recovered what its peers hold."""
+
+    code = "starting"
+
+
+class Draining(NotNow):
+    """The node is about to stop."""
+
+    code = "draining"
+
+
+class Fenced(NotNow):
+    """A newer process of this node's id exists; this one is leaving."""
+
+    code = "fenced"
+
+
+class PeerFault(DqtwError):
+    """A peer sent what it must not send; only its own session suffers."""

@@ -1,0 +1,32 @@
+"""What a balancer or an operator may ask: is this node well?"""
+
+from enum import Enum
+
+from attrs import frozen
+
+
+class Check(Enum):
+    """Which question is asked."""
+
+    LIVE = "live"  # the process answers
+    READY = "ready"  # it serves gets
+    PUSH = "push"  # it would take a push now
+
+
+@frozen
+class Health:
+    """The answer: well or not, and every reason why not, as the codes of `dqtw.core.errors`.
+
+    Attributes:
+        ok: well.
+        reasons: one code for each thing that stands in the way.
+        in_session: peers that are in session now.
+        copies: how many nodes, this one included, would hold a message pushed now.
+        members: how many nodes the cluster has.
+    """
+
+    ok: bool
+    reasons: tuple[str, ...]
+    in_session: int
+    copies: int
+    members: int

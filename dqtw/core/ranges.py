@@ -1,0 +1,289 @@
+"""Sets of numbers, and of message ids, as the runs they are made of.
+
+What a copy has seen is nearly always "all of it, from the first on", so a set costs as much as it has holes, not as
+much as it has members.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, pairwise
+from typing import TypeAlias
+
+from dqtw.core.errors import PeerFault
+from dqtw.core.message import MessageId, is_incarnation, number_max
+
+Dot: TypeAlias = tuple[str, int]
+"""One message of a queue whose owner is known: incarnation and number. Dots sort in the order of the pushes."""
+
+
+class Ranges:
+    """A set of whole numbers ≥ 1, kept as the sorted bounds of its runs: start, stop, start, stop, …
+
+    A number is a member when an odd count of bounds lies at or below it; that one fact makes every operation a
+    bisection.
+    """
+
+    __slots__ = ("_bounds",)
+
+    def __init__(self, bounds: Iterable[int] = ()) -> None:
+        self._bounds = list(bounds)
+
+    def __contains__(self, number: int) -> bool:
+        return bisect_right(self._bounds, number) & 1 == 1
+
+    def __bool__(self) -> bool:
+        return bool(self._bounds)
+
+    def __len__(self) -> int:
+        return sum(self._bounds[1::2]) - sum(self._bounds[::2])
+
+    def __iter__(self) -> Iterator[int]:
+        for start, stop in self.runs():
+            yield from range(start, stop)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ranges) and self._bounds == other._bounds
+
+    def __repr__(self) -> str:
+        return f"Ranges({' '.join(f'{start}-{stop - 1}' for start, stop in self.runs())})"
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """Each run, as its first member and the first number past it."""
+        return zip(self._bounds[::2], self._bounds[1::2], strict=True)
+
+    @property
+    def bounds_count(self) -> int:
+        """How many ints it takes to tell this set."""
+        return len(self._bounds)
+
+    @property
+    def last(self) -> int:
+        """The greatest member; 0 of the empty set."""
+        return self._bounds[-1] - 1 if self._bounds else 0
+
+    def add(self, start: int, stop: int) -> None:
+        """Add all from ``start`` up to, not including, ``stop``."""
+        bounds = self._bounds
+        if bounds and bounds[-1] == start:  # the usual case: the next number
+            bounds[-1] = stop
+            return
+        left, right = bisect_left(bounds, start), bisect_right(bounds, stop)
+        bounds[left:right] = [start] * (left & 1 ^ 1) + [stop] * (right & 1 ^ 1)
+
+    def discard(self, start: int, stop: int) -> None:
+        """Take out all from ``start`` up to, not including, ``stop``."""
+        bounds = self._bounds
+        left, right = bisect_left(bounds, start), bisect_right(bounds, stop)
+        bounds[left:right] = [start] * (left & 1) + [stop] * (right & 1)
+
+    def copy(self) -> "Ranges":
+        """Return another set with the same members."""
+        return Ranges(self._bounds)
+
+    def between(self, start: int, stop: int) -> "Ranges":
+        """Return the members from ``start`` up to, not including, ``stop``."""
+        left, right = bisect_right(self._bounds, start), bisect_left(self._bounds, stop)
+        inner = self._bounds[left:right]
+        if left & 1:
+            inner.insert(0, start)
+        if right & 1:
+            inner.append(stop)
+        return Ranges(inner) if start < stop else Ranges()
+
+    def bound_at(self, start: int, count: int) -> int | None:
+        """The bound that lies ``count`` bounds past ``start``, or None when fewer follow."""
+        index = bisect_right(self._bounds, start) + count
+        return self._bounds[index] if index < len(self._bounds) else None
+
+    def __or__(self, other: "Ranges") -> "Ranges":
+        return _sweep(self._bounds, other._bounds, (False, True, True, True))
+
+    def __sub__(self, other: "Ranges") -> "Ranges":
+        return _sweep(self._bounds, other._bounds, (False, True, False, False))
+
+    def __and__(self, other: "Ranges") -> "Ranges":
+        return _sweep(self._bounds, other._bounds, (False, False, False, True))
+
+    def to_wire(self) -> list[int]:
+        """``[first, length, hole, length, hole, length, …]``; small numbers pack small."""
+        bounds = self._bounds
+        return [bounds[0], *(after - before for before, after in pairwise(bounds))] if bounds else []
+
+    @classmethod
+    def from_wire(cls, steps: object) -> "Ranges":
+        """Read what `to_wire` wrote.
+
+        Raises:
+            PeerFault: these are no ranges.
+        """
+        if not isinstance(steps, list) or len(steps) % 2:
+            raise PeerFault("ranges are a list of an even number of ints")
+        bounds, at = [], 0
+        for step in steps:
+            if type(step) is not int or step < 1:
+                raise PeerFault("ranges hold whole numbers from 1 up")
+            at += step
+            bounds.append(at)
+        if at > number_max + 1:
+            raise PeerFault("a number in the ranges is too great")
+        return cls(bounds)
+
+
+def _sweep(one: list[int], other: list[int], keep: tuple[bool, bool, bool, bool]) -> Ranges:
+    """Walk both bounds upwards; ``keep[in one + 2 * in other]`` says what belongs to the result."""
+    result: list[int] = []
+    i = j = 0
+    kept = False
+    while i < len(one) or j < len(other):
+        at = one[i] if j == len(other) or (i < len(one) and one[i] <= other[j]) else other[j]
+        i += i < len(one) and one[i] == at
+        j += j < len(other) and other[j] == at
+        if keep[(i & 1) + 2 * (j & 1)] is not kept:
+            kept = not kept
+            result.append(at)
+    return Ranges(result)
+
+
+class IdSet:
+    """A set of message ids of one queue: for each incarnation the ranges of its numbers."""
+
+    __slots__ = ("_ranges", "queue")
+
+    def __init__(self, queue: str, ranges: dict[str, Ranges] | None = None) -> None:
+        self.queue = queue
+        self._ranges: dict[str, Ranges] = ranges if ranges is not None else {}
+
+    @classmethod
+    def of(cls, queue: str, ids: Iterable[MessageId]) -> "IdSet":
+        """Return the set of these ids."""
+        made = cls(queue)
+        for id in ids:
+            made.add(id)
+        return made
+
+    def __contains__(self, id: MessageId) -> bool:
+        ranges = self._ranges.get(id.incarnation)
+        return ranges is not None and id.n in ranges
+
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._ranges.values()))
+
+    def __iter__(self) -> Iterator[MessageId]:
+        for incarnation in sorted(self._ranges):
+            for n in self._ranges[incarnation]:
+                yield MessageId(self.queue, incarnation, n)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdSet) and self._ranges == other._ranges
+
+    def __repr__(self) -> str:
+        return f"IdSet({self.queue}, {self._ranges})"
+
+    @property
+    def incarnations(self) -> list[str]:
+        """The incarnations that have members, oldest first."""
+        return sorted(self._ranges)
+
+    @property
+    def bounds_count(self) -> int:
+        """How many ints it takes to tell this set."""
+        return sum(ranges.bounds_count for ranges in self._ranges.values())
+
+    def last(self, incarnation: str) -> int:
+        """The greatest number of that incarnation; 0 when there is none."""
+        ranges = self._ranges.get(incarnation)
+        return ranges.last if ranges else 0
+
+    def of_incarnation(self, incarnation: str) -> Ranges:
+        """The numbers of one incarnation; not to be changed."""
+        return self._ranges.get(incarnation) or Ranges()
+
+    def add(self, id: MessageId) -> None:
+        """Add one id."""
+        ranges = self._ranges.get(id.incarnation)
+        if ranges is None:
+            ranges = self._ranges[id.incarnation] = Ranges()
+        ranges.add(id.n, id.n + 1)
+
+    def discard(self, id: MessageId) -> None:
+        """Take one id out, if it is in."""
+        ranges = self._ranges.get(id.incarnation)
+        if ranges is not None:
+            ranges.discard(id.n, id.n + 1)
+            if not ranges:
+                del self._ranges[id.incarnation]
+
+    def update(self, other: "IdSet") -> None:
+        """Add all ids of the other set."""
+        for incarnation, theirs in other._ranges.items():
+            mine = self._ranges.get(incarnation)
+            self._ranges[incarnation] = theirs.copy() if mine is None else mine | theirs
+
+    def drop_incarnation(self, incarnation: str) -> None:
+        """Take out every id of that incarnation."""
+        self._ranges.pop(incarnation, None)
+
+    def copy(self) -> "IdSet":
+        """Return another set with the same members."""
+        return IdSet(self.queue, {incarnation: ranges.copy() for incarnation, ranges in self._ranges.items()})
+
+    def __or__(self, other: "IdSet") -> "IdSet":
+        made = self.copy()
+        made.update(other)
+        return made
+
+    def __sub__(self, other: "IdSet") -> "IdSet":
+        return self._each(lambda incarnation, mine: mine - other.of_incarnation(incarnation))
+
+    def __and__(self, other: "IdSet") -> "IdSet":
+        return self._each(lambda incarnation, mine: mine & other.of_incarnation(incarnation))
+
+    def between(self, after: Dot | None, upto: Dot | None) -> "IdSet":
+        """Return the ids past ``after``, up to and including ``upto``; None stands for "no limit"."""
+        low, high = after or ("", 0), upto or ("~", 0)
+        return self._each(
+            lambda incarnation, mine: (
+                mine.between(
+                    low[1] + 1 if incarnation == low[0] else 1,
+                    high[1] + 1 if incarnation == high[0] else number_max + 1,
+                )
+                if low[0] <= incarnation <= high[0]
+                else Ranges()
+            )
+        )
+
+    def take(self, count: int) -> list[MessageId]:
+        """Take out the first ids, at most ``count`` of them, and return them."""
+        taken = list(islice(self, count))
+        for id in taken:
+            self.discard(id)
+        return taken
+
+    def _each(self, change: Callable[[str, Ranges], Ranges]) -> "IdSet":
+        changed = ((incarnation, change(incarnation, mine)) for incarnation, mine in self._ranges.items())
+        return IdSet(self.queue, {incarnation: ranges for incarnation, ranges in changed if ranges})
+
+    def to_wire(self) -> dict[str, list[int]]:
+        """Incarnations to ranges, as peers tell each other."""
+        return {incarnation: ranges.to_wire() for incarnation, ranges in self._ranges.items()}
+
+    @classmethod
+    def from_wire(cls, queue: str, told: object) -> "IdSet":
+        """Read what `to_wire` wrote.
+
+        Raises:
+            PeerFault: this is no set of ids.
+        """
+        if not isinstance(told, dict):
+            raise PeerFault("a set of ids is a map of incarnations")
+        made: dict[str, Ranges] = {}
+        for incarnation, steps in told.items():
+            if not is_incarnation(incarnation):
+                raise PeerFault("a set of ids names something that is no incarnation")
+            ranges = Ranges.from_wire(steps)
+            if ranges:
+                made[incarnation] = ranges
+        return cls(queue, made)

@@ -1,0 +1,42 @@
+"""What a node is told when it starts."""
+
+from attrs import field, frozen
+
+from dqtw.core.message import body_bytes_default_max
+
+
+@frozen
+class NodeSettings:
+    """One node's settings; the same names as the command line's options.
+
+    Attributes:
+        node: this node's id, unique in the cluster.
+        cluster: the cluster's name; peers of another name are refused.
+        peers: the other members, id to URL.
+        copies: how many nodes, this one included, must hold a message before its push is answered.
+        size: the bound, in messages.
+        max_message: largest body, in bytes.
+        max_bytes: largest total of the bodies on this node's queue, in bytes.
+        max_waiting: how many requests may wait for a message or for a slot at once.
+        advertise: the URL at which peers reach this node; empty: they use what they were configured with.
+    """
+
+    node: str = "node"
+    cluster: str = "dqtw"
+    peers: dict[str, str] = field(factory=dict)
+    copies: int = 1
+    size: int = 4096
+    max_message: int = body_bytes_default_max
+    max_bytes: int = 2**30
+    max_waiting: int = 10_000
+    lease_s: float = 60.0
+    push_timeout_s: float = 10.0
+    key_memory_s: float = 600.0
+    start_wait_s: float = 30.0
+    drain_timeout_s: float = 60.0
+    advertise: str = ""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All node ids of the cluster, this one included, in order."""
+        return tuple(sorted((self.node, *self.peers)))
