@@ -10,13 +10,17 @@ from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 
 from dqtw.core.commands import Command, Delivered, GiveBack, Outcome, Success
+from dqtw.core.effects import Answer
 from dqtw.core.errors import Refusal
 from dqtw.core.health import Check, Health
 from dqtw.core.node import Node
 
 Ticket: TypeAlias = int
+
+_log = Logger()
 
 timer_seconds_max = 3600.0  # a deadline further away is looked at again by then
 
@@ -101,8 +105,15 @@ class Driver:
     def _end_turn(self) -> None:
         self._turn = None
         for effect in self._node.take_effects():
-            self._answered.pop(effect.ticket)(effect.outcome)
+            self._hand_over(effect)
         self._arm()
+
+    def _hand_over(self, answer: Answer) -> None:
+        """Tell who asked; one that fails over it must not keep the others' answers, or the timer, from them."""
+        try:
+            self._answered.pop(answer.ticket)(answer.outcome)
+        except Exception:
+            _log.failure("an answer could not be handed over")
 
     def _arm(self) -> None:
         """Let the one timer go off at the next deadline."""

@@ -47,6 +47,9 @@ class KeyMemory:
     def __len__(self) -> int:
         return len(self._live) + len(self._removed)
 
+    def __contains__(self, key: str | None) -> bool:
+        return key in self._live or key in self._removed
+
     def find(self, key: str, body: bytes) -> MessageId | None:
         """The id that a push with this key got before, or None.
 

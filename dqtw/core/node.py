@@ -64,7 +64,7 @@ class Node:
 
     def command(self, now: float, ticket: int, command: Command) -> None:
         """Do what a client asks; its answer is an effect, of this call or of a later one."""
-        self._owner.tick(now)
+        self.tick(now)  # what is due goes to who has waited for it, not to who comes now
         try:
             self._carry_out(now, ticket, command)
         except Refusal as refusal:
@@ -178,7 +178,7 @@ class Node:
         if check is Check.PUSH:
             for probe in (
                 self._links.check_enough,
-                lambda: self._owner.queue.check_room(0, self._links.needed),
+                lambda: self._owner.check_turn(1),
             ):
                 with _refusal() as refused:
                     probe()

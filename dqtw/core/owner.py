@@ -86,7 +86,7 @@ class Owner:
             return
         self._links.check_enough()
         try:
-            self._check_turn(push)
+            self.check_turn(len(push.body))
         except Full:
             if push.wait_s <= 0:
                 raise
@@ -138,6 +138,17 @@ class Owner:
         """What is known of one message."""
         return self.queue.inspect(now, id)
 
+    def check_turn(self, body_bytes: int) -> None:
+        """See whether a push may go in now: there is room, and nobody waits for it already.
+
+        Raises:
+            TooLarge: it could never go in.
+            Full: not now.
+        """
+        self.queue.check_room(body_bytes, self._links.needed)
+        if self.slots:
+            raise Full("others wait for a slot already")
+
     def withdraw(self, ticket: int) -> bool:
         """Forget a request that only waits; False for one that is under way, which goes on."""
         return self.polls.leave(ticket) or self.slots.leave(ticket)
@@ -146,17 +157,17 @@ class Owner:
 
     def settle(self, now: float) -> None:
         """Serve whoever waits for what has become free; one gives way to the other until nothing moves."""
-        while self._serve_polls(now) or self._serve_slots(now):
+        while (self.polls and self._serve_polls(now)) or (self.slots and self._serve_slots(now)):
             pass
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        self.queue.expire(now)
+        self.totals["lease_lost"] += self.queue.expire(now)
         self.keys.expire(now)
         for poll in self.polls.pop_expired(now):
             self._answer(poll.ticket, Delivered())
         for push in self.slots.pop_expired(now):
-            self._answer(push.ticket, Full("no slot became free in time"))
+            self._give_up(push)
 
     def deadlines(self) -> Iterable[float | None]:
         """When `tick` is next needed, by each of its reasons."""
@@ -178,7 +189,8 @@ class Owner:
         if first is None:
             return False
         try:
-            self.queue.check_room(len(first.command.body), self._links.needed)
+            if first.command.key not in self.keys:  # what is known already needs no slot
+                self.queue.check_room(len(first.command.body), self._links.needed)
         except Full:
             return False
         self.slots.leave(first.ticket)
@@ -194,18 +206,20 @@ class Owner:
         except Refusal as refusal:
             self._answer(first.ticket, refusal)
 
+    def _give_up(self, push: Waiter[Push]) -> None:
+        """No slot became free in time; but a push of the same key may have been taken in while this one waited."""
+        try:
+            if not self._repeats(push.ticket, push.command):
+                raise Full("no slot became free in time")
+        except Refusal as refusal:
+            self._answer(push.ticket, refusal)
+
     # How it is done.
 
     def _wait(self, line: WaitingLine[C], now: float, ticket: int, command: C, wait_s: float) -> None:
         if len(self.polls) + len(self.slots) >= self._settings.max_waiting:
             raise Busy(f"{self._settings.max_waiting} requests wait already")
         line.join(Waiter(ticket, command, now + min(wait_s, wait_max_s)))
-
-    def _check_turn(self, push: Push) -> None:
-        """See whether the push may go in now: there is room, and nobody waits for it already."""
-        self.queue.check_room(len(push.body), self._links.needed)
-        if self.slots:
-            raise Full("others wait for a slot already")
 
     def _repeats(self, ticket: int, push: Push) -> bool:
         """Whether the key was pushed before; then the answer is, or will be, that of the first push."""
@@ -248,7 +262,7 @@ class Owner:
         deliveries = self._lease(now, min(get.count_max, get_count_max), lease_s)
         outcome = Delivered(tuple(deliveries))
         self.totals["delivered"] += len(deliveries)
-        if get.ack_now:
+        if get.ack_now and deliveries:
             self.totals["acked"] += len(deliveries)
             self._remove(now, [each.receipt.id for each in deliveries], lambda _: self._answer(ticket, outcome))
         else:

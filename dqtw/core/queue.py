@@ -167,12 +167,12 @@ class Queue:
         age_s = max(now - message.born_s, 0.0)
         return Inspected(entry.state, entry.attempts, len(message.body), message.content_type, age_s)
 
-    def expire(self, now: float) -> bool:
-        """Make ready again what had a lease or a delay until now; whether there was any."""
-        due = self._deadlines.pop_due(now)
-        for id in due:
+    def expire(self, now: float) -> int:
+        """Make ready again what had a lease or a delay until now; how many leases ended."""
+        leased = self._counts[State.LEASED]
+        for id in self._deadlines.pop_due(now):
             self.release(id)
-        return bool(due)
+        return leased - self._counts[State.LEASED]
 
     def next_deadline(self) -> float | None:
         """When `expire` is next needed."""

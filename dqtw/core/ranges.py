@@ -90,6 +90,10 @@ class Ranges:
             inner.append(stop)
         return Ranges(inner) if start < stop else Ranges()
 
+    def head(self, ints_max: int) -> "Ranges":
+        """Return the first runs, as many as ``ints_max`` ints can tell."""
+        return Ranges(self._bounds[: ints_max // 2 * 2])
+
     def bound_at(self, start: int, count: int) -> int | None:
         """The bound that lies ``count`` bounds past ``start``, or None when fewer follow."""
         index = bisect_right(self._bounds, start) + count
@@ -254,6 +258,17 @@ class IdSet:
                 else Ranges()
             )
         )
+
+    def head(self, ints_max: int) -> "IdSet":
+        """Return the first ids, as many as ``ints_max`` ints can tell."""
+        made, left = IdSet(self.queue), max(ints_max, 2)
+        for incarnation in self.incarnations:
+            ranges = self._ranges[incarnation]
+            made._ranges[incarnation] = ranges.head(left)
+            left -= ranges.bounds_count
+            if left < 2:
+                break
+        return made
 
     def take(self, count: int) -> list[MessageId]:
         """Take out the first ids, at most ``count`` of them, and return them."""

@@ -1,0 +1,120 @@
+"""Where clients come in: a protocol, the endpoints it listens on, and the ports that came of them."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from attrs import define, field
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from dqtw.options import BadOption
+from dqtw.values import shown
+
+look_seconds: Final = 0.02  # how often a door that closes looks whether its last client is gone
+
+
+def endpoint_of(option: str, text: str, reactor: ReactorBase) -> IStreamServerEndpoint:
+    """The endpoint that a text describes.
+
+    Raises:
+        BadOption: it describes none; a key file that can't be read counts as that.
+    """
+    try:
+        return serverFromString(reactor, text)  # type: ignore[no-any-return]
+    except Exception as error:  # each kind of endpoint, plugins too, has errors of its own
+        raise BadOption(f"--{option}", f"{shown(text)} is not an endpoint: {_why(error)}") from None
+
+
+@define
+class Door:
+    """One protocol and the endpoints it listens on.
+
+    Attributes:
+        option: the option that says where.
+        name: for the log.
+        endpoints: endpoint strings.
+        factory: speaks the protocol.
+        dismiss: closes each connection when what is under way on it is answered.
+        connections: how many there are.
+        connections_max: how many there may be.
+    """
+
+    option: str
+    name: str
+    endpoints: tuple[str, ...]
+    factory: IProtocolFactory
+    dismiss: Callable[[], object]
+    connections: Callable[[], int]
+    connections_max: int
+    _ports: list[IListeningPort] = field(factory=list, init=False)
+
+    def open(self, reactor: ReactorBase, failed: Callable[[BadOption], None]) -> None:
+        """Listen.
+
+        Args:
+            reactor: the reactor.
+            failed: told of an endpoint that only found out later that it can't listen.
+
+        Raises:
+            BadOption: an endpoint can't listen.
+        """
+        for text in self.endpoints:
+            self._listen(text, endpoint_of(self.option, text, reactor), failed)
+
+    def _listen(self, text: str, endpoint: IStreamServerEndpoint, failed: Callable[[BadOption], None]) -> None:
+        opening: Deferred[Any] = maybeDeferred(endpoint.listen, self.factory)
+        opening.addCallback(self._ports.append)
+        failures: list[Failure] = []
+        opening.addErrback(failures.append)
+        if failures:
+            raise self._bad(text, failures[0])
+
+        def tell(_: object) -> None:
+            for failure in failures:
+                failed(self._bad(text, failure))
+
+        opening.addCallback(tell)
+
+    def _bad(self, text: str, failure: Failure) -> BadOption:
+        return BadOption(f"--{self.option}", f"can't listen on {shown(text)}: {_why(failure.value)}")
+
+    def addresses(self) -> list[str]:
+        """Where it listens, for the log."""
+        return [_address(port.getHost()) for port in self._ports]
+
+    def shut(self) -> Deferred[Any]:
+        """Take no more connections; those that are open stay."""
+        ports, self._ports = self._ports, []
+        return gatherResults([maybeDeferred(port.stopListening) for port in ports])
+
+    async def finish(self, clock: IReactorTime, until: float) -> bool:
+        """Answer what is under way and close; whether all connections are gone before the moment ``until``."""
+        self.dismiss()
+        while self.connections() and clock.seconds() < until:
+            await deferLater(clock, look_seconds)
+        return not self.connections()
+
+
+def _why(error: BaseException | None) -> str:
+    """What went wrong, on one line; some errors say nothing but their name."""
+    cause = getattr(error, "socketError", error)  # of Twisted's CannotListenError
+    words = " ".join(str(getattr(cause, "strerror", None) or cause).split())
+    return words or type(error).__name__
+
+
+def _address(address: IAddress) -> str:
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    if host is None:
+        name = getattr(address, "name", address)
+        return f"unix:{name.decode(errors='replace')}" if isinstance(name, bytes) else str(name)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,67 @@
+"""How the REST door asks the node: for many things at once, and for a client who may go away."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+
+from dqtw.core.commands import Command, Delivered, Get, Outcome
+from dqtw.core.errors import Refusal
+from dqtw.driver import Driver, Ticket
+from dqtw.net.http_request import BoundedRequest
+
+
+def ask_all(driver: Driver, commands: Sequence[Command | Refusal]) -> Deferred[list[Outcome]]:
+    """Ask for all in this turn; fires with one outcome for each, in their order. A refusal is its own outcome.
+
+    Cancelling withdraws all of them.
+    """
+    return _Batch(driver, commands).outcomes
+
+
+async def ask_while_watched(driver: Driver, request: BoundedRequest, get: Get) -> Delivered:
+    """Wait for messages only as long as it would be noticed if the client went away.
+
+    After that, what is ready is delivered, but nothing is waited for: it would be leased to nobody.
+    """
+    if request.is_unwatched:
+        get = evolve(get, wait_s=0.0)
+    asked = driver.ask(get)
+    if get.wait_s > 0:
+        request.when_unwatched(asked.cancel)
+    try:
+        return cast(Delivered, await asked)
+    except CancelledError:
+        return Delivered()
+
+
+class _Batch:
+    """Commands of one request, and those of their outcomes that are there."""
+
+    def __init__(self, driver: Driver, commands: Sequence[Command | Refusal]) -> None:
+        self.outcomes: Deferred[list[Outcome]] = Deferred(self._withdraw)
+        self._driver = driver
+        self._outcomes: list[Outcome | None] = [None] * len(commands)
+        self._missing_count = len(commands)
+        self._tickets: list[Ticket] = []
+        for place, command in enumerate(commands):
+            self._start(place, command)
+        if not commands:
+            self.outcomes.callback([])
+
+    def _start(self, place: int, command: Command | Refusal) -> None:
+        if isinstance(command, Refusal):
+            self._take(place, command)
+        else:
+            self._tickets.append(self._driver.submit(command, lambda outcome: self._take(place, outcome)))
+
+    def _take(self, place: int, outcome: Outcome) -> None:
+        self._outcomes[place] = outcome
+        self._missing_count -= 1
+        if not self._missing_count:
+            self.outcomes.callback(cast(list[Outcome], self._outcomes))
+
+    def _withdraw(self, _: Deferred[list[Outcome]]) -> None:
+        for ticket in self._tickets:
+            self._driver.withdraw(ticket)

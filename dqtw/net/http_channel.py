@@ -1,0 +1,308 @@
+# mypy: disable-error-code="no-untyped-call"
+# (of Twisted's own methods, which have no types)
+"""One HTTP/1.1 connection: its phases and their deadlines, what is refused, and whether the client reads."""
+
+from enum import Enum
+from http import HTTPStatus
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web import http
+from typing_extensions import override
+from zope.interface import implementer
+
+from dqtw.core.errors import Busy, Framing, Refusal, RequestTimeout, TooLarge
+from dqtw.net.http_head import check_header_line, is_folded
+from dqtw.net.http_request import BoundedRequest, answer_headers, phrase
+from dqtw.wire.problem import Answer, problem
+
+if TYPE_CHECKING:
+    from dqtw.net.http import BoundedSite
+
+
+pieces_max: Final = 16  # of what was sent ahead
+
+
+class Phase(Enum):
+    """What a connection is about."""
+
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    ANSWERING = "answering"  # the only one without a deadline: who may wait, and how long, is the node's to say
+    CLOSING = "closing"  # what is due is still written, what comes is thrown away
+
+
+@implementer(IHalfCloseableProtocol)
+class BoundedChannel(http.HTTPChannel):
+    """One connection.
+
+    Attributes:
+        phase: what it is about now.
+        deadline: when the phase must be over, in the clock's seconds.
+    """
+
+    site: "BoundedSite"
+    requests: list[BoundedRequest]
+    transport: Any  # there is one in every call but the constructor's
+    _networkProducer: Any  # noqa: N815  (the transport again, or Twisted's stand-in for one that can't be paused)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phase = Phase.IDLE
+        self.deadline = inf
+        self._began = 0.0
+        self._received_bytes = 0  # what this connection holds of the site's budgets
+        self._unread_bytes = 0
+        self._input_ended = False
+
+    # What the connection brings
+
+    @override
+    def connectionMade(self) -> None:
+        limits = self.site.limits
+        self.MAX_LENGTH = limits.line_bytes_max
+        self.totalHeadersSize = limits.head_bytes_max
+        self.maxHeaders = limits.header_count_max
+        self._optimisticEagerReadSize = limits.pipelined_bytes_max
+        super().connectionMade()
+        self._enter(Phase.IDLE, limits.idle_seconds_max)
+        if not self.site.has_room_for(self):
+            self.refuse(Busy("this server has no room for another connection"))
+
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.phase = Phase.CLOSING
+        self._release_received()
+        self._release_unread()
+        self.site.forget(self)
+        super().connectionLost(reason)
+
+    @override
+    def dataReceived(self, data: bytes) -> None:
+        if self.phase is Phase.CLOSING:
+            return
+        if self.phase is Phase.IDLE and not self.paused and (data or self._buffer):
+            self._begin()
+        super().dataReceived(data)
+
+    def readConnectionLost(self) -> None:  # noqa: N802
+        """The client sends no more: what it has asked is still answered, but nothing waits for it any longer."""
+        self._input_ended = True
+        if self.phase is Phase.CLOSING:
+            self.transport.loseConnection()
+            return
+        self._tell_unwatched()
+        self._close_if_drained()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802
+        """We have told the client that nothing more comes; it is given time to read it."""
+
+    @property
+    def unwatched(self) -> bool:
+        """Whether nobody would notice if the client went away."""
+        return self._input_ended or sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize
+
+    # A request, piece by piece
+
+    @override
+    def lineReceived(self, line: bytes) -> None:
+        if self.phase is Phase.IDLE:
+            self._begin()
+        if self._receivedHeaderSize + len(line) > self.totalHeadersSize:
+            self.lineLengthExceeded(line)
+        elif self.requests and is_folded(line):
+            self.refuse(Framing("a header may not be folded over lines"))
+        else:
+            super().lineReceived(line)
+
+    @override
+    def lineLengthExceeded(self, line: bytes) -> None:
+        if self.requests:
+            self.refuse(Framing("the headers are too long"), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        else:
+            self.refuse(Framing("the request line is too long"), HTTPStatus.REQUEST_URI_TOO_LONG)
+
+    @override
+    def headerReceived(self, line: bytes) -> bool:
+        if self._receivedHeaderCount >= self.maxHeaders:
+            self.refuse(Framing("too many headers"), HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return False
+        try:
+            check_header_line(line)
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return False
+        return bool(super().headerReceived(line))
+
+    @override
+    def allHeadersReceived(self) -> None:
+        request = self.requests[-1]
+        try:
+            request.take_head(self._command, self._path, self._version)
+            request.body_bytes_max = self.site.gate.body_bytes_max(request)
+            if self.length is not None and self.length > request.body_bytes_max:
+                raise _too_large(request)
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return
+        self._enter(Phase.BODY, self._began + self.site.limits.request_seconds_max - self._now())
+        super().allHeadersReceived()
+
+    @override
+    def checkPersistence(self, request: BoundedRequest, version: bytes) -> bool:
+        options = b",".join(request.headers(b"Connection")).lower().split(b",")
+        if version == b"HTTP/1.1" and not self.site.draining and b"close" not in map(bytes.strip, options):
+            return True
+        request.setHeader(b"Connection", b"close")
+        return False
+
+    def takes(self, request: BoundedRequest, count: int) -> bool:
+        """Whether so many bytes more of the request's body are taken; if not, it has been refused."""
+        if self.phase is Phase.CLOSING:
+            return False
+        if len(request.received) + count > request.body_bytes_max:
+            self.refuse(_too_large(request))
+            return False
+        counted = max(0, len(request.received) + count - self.site.limits.free_body_bytes) - self._received_bytes
+        if not self.site.received.take(counted):
+            self.refuse(Busy("this server holds as many unanswered bodies as it may"))
+            return False
+        self._received_bytes += counted
+        return True
+
+    @override
+    def rawDataReceived(self, data: bytes) -> None:
+        if self.phase is Phase.CLOSING:
+            return
+        super().rawDataReceived(data)
+        if len(self._dataBuffer) > pieces_max:  # twisted.web adds their lengths up at every read
+            self._dataBuffer = [b"".join(self._dataBuffer)]
+        if self.unwatched:
+            self._tell_unwatched()
+
+    @override
+    def allContentReceived(self) -> None:
+        if self.phase is Phase.CLOSING:
+            return
+        self._enter(Phase.ANSWERING, inf)
+        super().allContentReceived()
+
+    # Answers, and whether the client reads them
+
+    @override
+    def requestDone(self, request: http.Request) -> None:
+        limits = self.site.limits
+        self._release_received()
+        self._enter(Phase.IDLE, limits.answer_seconds_max if self._waitingForTransport else limits.idle_seconds_max)
+        super().requestDone(request)
+        self._close_if_drained()
+
+    @override
+    def pauseProducing(self) -> None:
+        """The client does not read: no request of its is looked at until it does."""
+        super().pauseProducing()
+        self.paused = True
+        self._networkProducer.pauseProducing()
+        unread = sum(request.answer_bytes for request in self.requests)
+        if self.site.unread.take(unread):
+            self._unread_bytes += unread
+        else:
+            self.transport.abortConnection()
+
+    @override
+    def resumeProducing(self) -> None:
+        self.paused = False
+        self._release_unread()
+        super().resumeProducing()
+        if self.phase is Phase.IDLE:
+            self._enter(Phase.IDLE, self.site.limits.idle_seconds_max)
+            self.dataReceived(b"")
+            self._close_if_drained()
+
+    @override
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(Framing("that is no HTTP/1.1 request"))
+
+    def refuse(self, refusal: Refusal, status: HTTPStatus | None = None) -> None:
+        """Answer a request that can't be followed any further, and close.
+
+        Closing at once, with bytes of the client unread, would reset the connection and could take the answer
+        with it. So the end of our side is told, and what comes is thrown away for a while.
+        """
+        if self.phase is Phase.CLOSING:
+            return
+        self._write(problem(refusal, status))
+        self._networkProducer.unregisterProducer()
+        self._release_received()
+        self._enter(Phase.CLOSING, self.site.limits.linger_seconds_max)
+        self.setRawMode()
+        if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
+            self.transport.loseWriteConnection()
+
+    @override
+    def loseConnection(self) -> None:
+        if self.phase is Phase.CLOSING:
+            self.transport.loseConnection()
+            return
+        self._enter(Phase.CLOSING, self.site.limits.answer_seconds_max)
+        super().loseConnection()
+
+    def overdue(self) -> None:
+        """The phase has taken too long."""
+        if self.phase in (Phase.HEAD, Phase.BODY):
+            self.refuse(RequestTimeout("the request did not arrive whole in time"))
+        elif self.phase is Phase.IDLE and not self._waitingForTransport:
+            self.loseConnection()
+        else:
+            self.transport.abortConnection()
+
+    def finish_up(self) -> None:
+        """Close as soon as no request is under way."""
+        self.persistent = False
+        for request in self.requests:
+            request.setHeader(b"Connection", b"close")
+        if self.phase is Phase.IDLE:
+            self.loseConnection()
+
+    def _write(self, answer: Answer) -> None:
+        lines = [b"HTTP/1.1 %d %s" % (answer.status, phrase(answer.status)), b"Connection: close"]
+        lines += [f"{name}: {value}".encode() for name, value in answer_headers(answer)]
+        head_only = getattr(self, "_command", b"") == b"HEAD"
+        self.transport.write(b"\r\n".join([*lines, b"", b"" if head_only else answer.body]))
+
+    def _tell_unwatched(self) -> None:
+        for request in tuple(self.requests):
+            request.unwatched()
+
+    def _close_if_drained(self) -> None:
+        if not self._input_ended or self.paused or self._busyReceiving:
+            return
+        if self.phase not in (Phase.ANSWERING, Phase.CLOSING):
+            self.loseConnection()
+
+    def _begin(self) -> None:
+        self._began = self._now()
+        self._enter(Phase.HEAD, self.site.limits.head_seconds_max)
+
+    def _enter(self, phase: Phase, seconds: float) -> None:
+        self.phase = phase
+        self.deadline = self._now() + seconds
+
+    def _release_received(self) -> None:
+        self.site.received.give_back(self._received_bytes)
+        self._received_bytes = 0
+
+    def _release_unread(self) -> None:
+        self.site.unread.give_back(self._unread_bytes)
+        self._unread_bytes = 0
+
+    def _now(self) -> float:
+        return self.site.clock.seconds()
+
+
+def _too_large(request: BoundedRequest) -> TooLarge:
+    return TooLarge(f"the body of this request has at most {request.body_bytes_max} bytes")

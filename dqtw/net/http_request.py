@@ -1,0 +1,152 @@
+# mypy: disable-error-code="no-untyped-call"
+# (of Twisted's own methods, which have no types)
+"""One HTTP request whose body stays in memory, within the limit of its path."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.python.failure import Failure
+from twisted.web import http, server
+from typing_extensions import override
+
+from dqtw.core.errors import Refusal
+from dqtw.net.http_head import check_framing, check_host, origin_form, path_segments
+from dqtw.wire.problem import Answer, Header, internal_problem, problem
+
+if TYPE_CHECKING:
+    from dqtw.net.http_channel import BoundedChannel
+
+
+def phrase(status: int) -> bytes:
+    """The words beside a status; Twisted's own table lacks some."""
+    return HTTPStatus(status).phrase.encode()
+
+
+def answer_headers(answer: Answer) -> list[Header]:
+    """All headers of an answer. A 204 has neither a type nor a length (RFC 9110, 8.6)."""
+    headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), *answer.headers]
+    if answer.status != http.NO_CONTENT:
+        headers.append(("Content-Length", str(len(answer.body))))
+    if answer.content_type is not None:
+        headers.append(("Content-Type", answer.content_type))
+    return headers
+
+
+class BoundedRequest(server.Request):
+    """A request as its handler sees it.
+
+    Attributes:
+        query: the raw query string.
+        body_bytes_max: how large this request's body may be, from its head.
+        received: the body's bytes until now.
+        answer_bytes: how large the answer's body is.
+    """
+
+    defaultContentType = None  # noqa: N815
+    method: bytes
+    uri: bytes
+
+    def __init__(self, channel: "BoundedChannel", *args: Any, **kwargs: Any) -> None:
+        super().__init__(channel, *args, **kwargs)
+        self.query = b""
+        self.body_bytes_max = 0
+        self.received: bytes | bytearray = b""
+        self.answer_bytes = 0
+        self._call_unwatched: Callable[[], None] | None = None
+
+    def take_head(self, method: bytes, target: bytes, version: bytes) -> None:
+        """Take the request line, once the headers are complete.
+
+        Raises:
+            Framing: the head could be read in more than one way.
+        """
+        self.method, self.clientproto = method, version
+        check_framing(version, self.headers(b"Content-Length"), self.headers(b"Transfer-Encoding"))
+        check_host(version, self.headers(b"Host"))
+        self.uri = origin_form(target)
+        self.path, _, self.query = self.uri.partition(b"?")
+
+    def headers(self, name: bytes) -> list[bytes]:
+        """Every value of one header, in their order."""
+        return list(self.requestHeaders.getRawHeaders(name, []))
+
+    def take_body(self) -> bytes:
+        """The whole body, once: the request keeps no second copy while it waits."""
+        body, self.received = self.received, b""
+        return bytes(body)
+
+    def keep(self, data: bytes) -> None:
+        """Add to the body. One that came in one piece is not copied."""
+        if not self.received:
+            self.received = data
+            return
+        if isinstance(self.received, bytes):
+            self.received = bytearray(self.received)
+        self.received += data
+
+    @property
+    def is_unwatched(self) -> bool:
+        """Whether nobody would notice if the client went away.
+
+        That is so when it has ended its side of the connection, or has sent so much ahead that reading stopped.
+        """
+        return self._channel.unwatched
+
+    def when_unwatched(self, call: Callable[[], None]) -> None:
+        """Call at most once, when from then on nobody would notice if the client went away."""
+        self._call_unwatched = call
+
+    def unwatched(self) -> None:
+        """Tell whoever wanted to know that the client is no longer watched."""
+        call, self._call_unwatched = self._call_unwatched, None
+        if call is not None:
+            call()
+
+    def answer(self, answer: Answer) -> bytes:
+        """Set status and headers; what is returned is the body, to be written."""
+        self.answer_bytes = len(answer.body)
+        self.setResponseCode(int(answer.status), phrase(answer.status))
+        for name, value in answer_headers(answer):
+            self.setHeader(name, value)
+        return answer.body
+
+    @override
+    def gotLength(self, length: int | None) -> None:
+        """Make no file for the body: it is kept in `received`."""
+
+    @override
+    def handleContentChunk(self, data: bytes) -> None:
+        if self._channel.takes(self, len(data)):
+            self.keep(data)
+
+    @override
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.site = self._channel.site
+        self.setHeader(b"Date", http.datetimeToString())
+        try:
+            self.prepath, self.postpath = [], path_segments(self.path)
+            self.render(self.site.resource)
+        except Refusal as refusal:
+            self._finish(problem(refusal))
+        except Exception:
+            self.processingFailed(Failure())
+
+    @override
+    def processingFailed(self, reason: Failure) -> Failure:
+        self._log.failure("a request failed", failure=reason)
+        if not (self.startedWriting or self.finished or self._disconnected):
+            self._finish(internal_problem())
+        return reason
+
+    @override
+    def getRequestHostname(self) -> bytes:
+        return b"localhost"  # the router wants one; what the client says is used for nothing
+
+    @property
+    def _channel(self) -> "BoundedChannel":
+        return cast("BoundedChannel", self.channel)
+
+    def _finish(self, answer: Answer) -> None:
+        self.write(self.answer(answer))
+        self.finish()

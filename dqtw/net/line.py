@@ -1,0 +1,111 @@
+"""The line protocol's door: plain lines over TCP, for clients that keep a connection."""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Factory, Protocol
+from typing_extensions import override
+
+from dqtw.core.errors import Busy
+from dqtw.driver import Clock, Driver
+from dqtw.net.line_connection import LineConnection
+from dqtw.net.line_limits import LineLimits
+from dqtw.net.time_limit import TimeLimit
+from dqtw.wire.line_answers import render_refusal
+
+__all__ = ["LineFactory", "LineLimits"]
+
+
+class LineFactory(Factory):
+    """Makes a connection for each client of the line protocol, and holds what they share.
+
+    Args:
+        driver: the node they all talk to.
+        clock: for the time limits.
+        limits: what the clients may cost.
+        authenticate: tells whether a token is good; None when none is asked for.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        driver: Driver,
+        clock: Clock,
+        limits: LineLimits | None = None,
+        authenticate: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.driver = driver
+        self.limits = limits or LineLimits()
+        self.authenticate = authenticate
+        self.stalls = TimeLimit(clock, self.limits.request_s, LineConnection.stalled)
+        self.lingers = TimeLimit(clock, self.limits.linger_s, LineConnection.hang_up)
+        self._clock = clock
+        self._connections: set[LineConnection] = set()
+        self._soon: dict[LineConnection, None] = {}
+        self._turn: IDelayedCall | None = None
+        self._ended: list[Deferred[None]] = []
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    @override
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        if len(self._connections) >= self.limits.max_connections:
+            return _Crowded()
+        connection = LineConnection(self)
+        self._connections.add(connection)
+        return connection
+
+    def end(self) -> Deferred[None]:
+        """Close each connection as soon as what it is owed is written; fires when the last one is gone."""
+        if not self._connections:
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+        self._ended.append(ended)
+        for connection in list(self._connections):
+            connection.end()
+        return ended
+
+    def soon(self, connection: LineConnection) -> None:
+        """Let the connection advance once, in the next turn; one timer serves all of them."""
+        self._soon[connection] = None
+        if self._turn is None:
+            self._turn = self._clock.callLater(0, self._advance_all)
+
+    def disconnected(self, connection: LineConnection) -> None:
+        """The connection is gone."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._rest()
+
+    def _advance_all(self) -> None:
+        self._turn = None
+        connections, self._soon = self._soon, {}
+        for connection in connections:
+            connection.advance()
+
+    def _rest(self) -> None:
+        """Without connections there is nothing to be timed."""
+        self.stalls.stop()
+        self.lingers.stop()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+            self._soon.clear()
+        ended, self._ended = self._ended, []
+        for deferred in ended:
+            deferred.callback(None)
+
+
+class _Crowded(Protocol):
+    """One client too many."""
+
+    @override
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(render_refusal(Busy("this server has as many connections as it may")))
+        self.transport.loseConnection()

@@ -1,0 +1,26 @@
+"""What the clients of a line door may cost."""
+
+from attrs import frozen
+
+from dqtw.core.message import body_bytes_default_max
+
+
+@frozen(kw_only=True)
+class LineLimits:
+    """What the clients of a line door may cost.
+
+    Attributes:
+        max_message: the largest body that is taken, in bytes.
+        max_connections: how many clients at once.
+        due_max: how many requests of one connection may be without an answer.
+        due_bytes_max: how much those and their answers may keep in memory; one may always pass it.
+        request_s: how long a request may take from its first byte to its last, and a close to be taken note of.
+        linger_s: how long a client may take to hang up after the server did.
+    """
+
+    max_message: int = body_bytes_default_max
+    max_connections: int = 10_000
+    due_max: int = 1024
+    due_bytes_max: int = 4 * 1024 * 1024
+    request_s: float = 60.0
+    linger_s: float = 2.0

@@ -1,0 +1,32 @@
+"""The part of a transport that a line connection uses, and what kind of transport it is."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from twisted.internet.interfaces import IHalfCloseableDescriptor, INegotiated, ITCPTransport
+
+
+class Stream(Protocol):
+    """The part of a transport that a connection uses."""
+
+    def writeSequence(self, pieces: Iterable[bytes]) -> None: ...  # noqa: D102, N802
+    def registerProducer(self, producer: object, streaming: bool) -> None: ...  # noqa: D102, FBT001, N802
+    def unregisterProducer(self) -> None: ...  # noqa: D102, N802
+    def pauseProducing(self) -> None: ...  # noqa: D102, N802
+    def resumeProducing(self) -> None: ...  # noqa: D102, N802
+    def loseWriteConnection(self) -> None: ...  # noqa: D102, N802
+    def loseConnection(self) -> None: ...  # noqa: D102, N802
+    def abortConnection(self) -> None: ...  # noqa: D102, N802
+
+
+def keep_prompt(transport: object) -> None:
+    """Send answers without delay, and find out when a silent client's machine is gone."""
+    tcp = ITCPTransport(transport, None)
+    if tcp is not None:
+        tcp.setTcpNoDelay(True)
+        tcp.setTcpKeepAlive(True)
+
+
+def can_half_close(transport: object) -> bool:
+    """Whether the transport can end its own side alone; TLS can't, though what it runs on could."""
+    return IHalfCloseableDescriptor.providedBy(transport) and not INegotiated.providedBy(transport)

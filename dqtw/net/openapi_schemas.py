@@ -1,0 +1,108 @@
+"""The values of the REST door as JSON schemas (2020-12), for its description."""
+
+from typing import Any, Final
+
+from dqtw.core.commands import State, get_count_max
+from dqtw.core.message import content_type_chars_max, key_chars_max
+from dqtw.wire.problem import statuses
+from dqtw.wire.rest_batch import batch_count_max
+from dqtw.wire.values import seconds_chars_max
+
+Schema = dict[str, Any]
+
+_id = r"[A-Za-z0-9_-]{1,63}\.[0-7][0-9A-HJKMNP-TV-Z]{25}\.[1-9][0-9]{0,15}"
+_count = {"type": "integer", "minimum": 0}
+_seconds = {"type": "number", "minimum": 0}
+
+
+def reference(name: str) -> Schema:
+    """A reference to one of `schemas`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _text(pattern: str, chars_max: int | None = None) -> Schema:
+    schema: Schema = {"type": "string", "pattern": f"^{pattern}$"}
+    return schema if chars_max is None else schema | {"maxLength": chars_max}
+
+
+def _object(properties: Schema, optional: Schema | None = None) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties | (optional or {}),
+        "required": sorted(properties),
+        "additionalProperties": False,
+    }
+
+
+def _array(items: Schema, items_max: int) -> Schema:
+    return {"type": "array", "items": items, "maxItems": items_max}
+
+
+def _either(*schemas: Schema) -> Schema:
+    return {"oneOf": list(schemas)}
+
+
+_body_forms = {"text": {"type": "string"}, "base64": {"type": "string", "contentEncoding": "base64"}}
+_pushed = {
+    "id": reference("MessageId"),
+    "copies": {"type": "integer", "minimum": 1},
+    "members": {"type": "integer", "minimum": 1},
+}
+_push_options = {"type": reference("ContentType"), "key": reference("Key")}
+_delivery = {
+    "receipt": reference("Receipt"),
+    "id": reference("MessageId"),
+    "attempt": {"type": "integer", "minimum": 1},
+    "lease": _seconds,
+    "type": reference("ContentType"),
+}
+_health = {
+    "ok": {"type": "boolean"},
+    "reasons": {"type": "array", "items": {"type": "string"}},
+    "in_session": _count,
+    "copies": _count,
+    "members": _count,
+}
+_inspected = {
+    "id": reference("MessageId"),
+    "state": {"enum": [state.value for state in State]},
+    "attempts": _count,
+    "bytes": _count,
+    "type": reference("ContentType"),
+    "age": _seconds,
+}
+_problem = {
+    "type": {"const": "about:blank"},
+    "title": {"type": "string"},
+    "status": {"type": "integer"},
+    "detail": {"type": "string"},
+    "code": {"enum": sorted(statuses)},
+}
+
+schemas: Final[dict[str, Schema]] = {
+    "Seconds": _text(r"[0-9]+(\.[0-9]+)?", seconds_chars_max),
+    "Count": _text("([1-9][0-9]{0,2}|1000)"),
+    "MessageId": _text(_id),
+    "Receipt": _text(_id + r"\.[0-9a-z]{1,32}"),
+    "ReceiptOrId": _text(_id + r"(\.[0-9a-z]{1,32})?"),
+    "ContentType": _text(r"[ -~]+", content_type_chars_max),
+    "Key": {"type": "string", "minLength": 1, "maxLength": key_chars_max},
+    "Pushed": _object(_pushed),
+    "Duplicate": _object(_pushed | {"duplicate": {"const": True}}),
+    "Refused": _object({"code": {"enum": sorted(statuses)}, "detail": {"type": "string"}}),
+    "PushItem": _either(*(_object({form: schema}, optional=_push_options) for form, schema in _body_forms.items())),
+    "PushBatch": _array(reference("PushItem"), batch_count_max),
+    "PushBatchAnswer": _array(
+        _either(reference("Pushed"), reference("Duplicate"), reference("Refused")), batch_count_max
+    ),
+    "GetBatchAnswer": _array(
+        _either(*(_object(_delivery | {form: schema}) for form, schema in _body_forms.items())), get_count_max
+    ),
+    "AckBatch": _array(reference("ReceiptOrId"), batch_count_max),
+    "AckBatchAnswer": _array(_either(_object({"ok": {"const": True}}), reference("Refused")), batch_count_max),
+    "Inspected": _object(_inspected),
+    "Health": _object(_health),
+    "Stats": {"type": "object"},
+    "Description": {"type": "object", "required": ["openapi", "info", "paths"]},
+    "Problem": _object(_problem),
+}

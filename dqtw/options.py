@@ -1,0 +1,129 @@
+"""The table of options: the one place where an option is named.
+
+The command line, the environment's names, the keys of the ``--config`` file, ``--help`` and the documents' table
+all follow from it.
+"""
+
+from typing import Final
+
+from attrs import frozen
+
+from dqtw import values
+from dqtw.values import Kind
+
+
+class BadOption(Exception):
+    """A node can't start with this option's value.
+
+    Attributes:
+        option: the option's name, with what it was called where it was given.
+    """
+
+    def __init__(self, option: str, why: str) -> None:
+        super().__init__(f"{option}: {why}")
+        self.option = option
+
+
+@frozen
+class Option:
+    """One option.
+
+    Attributes:
+        name: as on the command line, without the dashes; the key in a file too.
+        kind: what may be written for it.
+        default: the values it has when nobody says anything, as texts; none for no value.
+        help: what it does, for ``--help`` and the documents.
+        repeats: may be given several times; the values add up.
+        default_words: the default for a reader, where the texts don't say it.
+    """
+
+    name: str
+    kind: Kind
+    default: tuple[str, ...]
+    help: str
+    repeats: bool = False
+    default_words: str = ""
+
+    @property
+    def variable(self) -> str:
+        """The name of its environment variable."""
+        return "DQTW_" + self.name.upper().replace("-", "_")
+
+    @property
+    def default_shown(self) -> str:
+        """The default, for a reader."""
+        return self.default_words or " ".join(self.default) or "none"
+
+
+closed: Final = "none"  # the word that closes a door
+
+options: Final = (
+    Option("size", values.count, ("4096",), "The bound of the queue, in messages."),
+    Option("node", values.node_id, ("node",), "This node's id, unique in the cluster."),
+    Option("cluster", values.cluster_name, ("dqtw",), "The cluster's name; peers of another name are refused."),
+    Option("peer", values.peer, (), "One other member and the URL of its peer endpoint: ID=URL.", repeats=True),
+    Option(
+        "copies",
+        values.copies,
+        ("all",),
+        "How many nodes, this one too, must hold a message before its push is answered: all, or a number.",
+    ),
+    Option(
+        "http",
+        values.endpoint,
+        ("tcp:8080:interface=127.0.0.1",),
+        "Where the REST door listens: a Twisted endpoint string; none closes it.",
+        repeats=True,
+    ),
+    Option(
+        "line",
+        values.endpoint,
+        ("tcp:7711:interface=127.0.0.1",),
+        "Where the line protocol's door listens: a Twisted endpoint string; none closes it.",
+        repeats=True,
+    ),
+    Option(
+        "peer-listen",
+        values.endpoint,
+        (),
+        "Where peers reach this node: a Twisted endpoint string.",
+        default_words="none; tcp:8081:interface=127.0.0.1 when there are peers",
+    ),
+    Option(
+        "advertise",
+        values.url,
+        (),
+        "The URL at which peers reach this node.",
+        default_words="the address of --peer-listen",
+    ),
+    Option("lease", values.seconds, ("60",), "Seconds a delivery is hidden when its request names none."),
+    Option("start-wait", values.seconds, ("30",), "Seconds a start waits for peers that do not answer."),
+    Option("drain-timeout", values.seconds, ("60",), "Seconds a stop may take to hand everything over."),
+    Option(
+        "key-memory",
+        values.seconds,
+        ("600",),
+        "Seconds an idempotency key is remembered after its message was removed.",
+    ),
+    Option("push-timeout", values.seconds, ("10",), "Seconds a push may wait for its copies."),
+    Option("max-message", values.byte_size, ("1MiB",), "The largest message."),
+    Option(
+        "max-bytes",
+        values.byte_size,
+        (),
+        "The largest total of message bytes on this node's queue; reaching it is 'full' too.",
+        default_words="half of the memory the process may use, divided by the members",
+    ),
+    Option("max-waiting", values.count, ("10000",), "How many requests may wait for a message or a slot at once."),
+    Option("max-connections", values.count, ("10000",), "How many connections each door holds at once."),
+    Option(
+        "token-file",
+        values.path,
+        (),
+        "A file of bearer tokens, one a line, that clients must show; read again on SIGHUP.",
+    ),
+    Option("log-format", values.log_format, ("text",), "How log lines are written: text, or json."),
+    Option("config", values.path, (), "A TOML file with any of the other options."),
+)
+
+by_name: Final = {option.name: option for option in options}

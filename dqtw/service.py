@@ -1,0 +1,212 @@
+"""A server as twistd runs it: what it is made of, its ordered start, and its ordered end."""
+
+import os
+import time
+from typing import IO, Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+from typing_extensions import override
+
+from dqtw import __version__
+from dqtw.core.node import Node
+from dqtw.core.settings import NodeSettings
+from dqtw.doors import Door, endpoint_of
+from dqtw.driver import Driver
+from dqtw.net.http import BoundedSite
+from dqtw.net.http_limits import HttpLimits
+from dqtw.net.line import LineFactory, LineLimits
+from dqtw.net.rest import RestDoor
+from dqtw.net.tokens import BadTokens, Tokens
+from dqtw.options import BadOption
+from dqtw.process.clock import follow_monotonic_time
+from dqtw.process.files import allow_open_files
+from dqtw.process.logs import json_observer
+from dqtw.process.signals import ExitStatus, on_hangup, status_failed, take_over_stopping
+from dqtw.settings import Settings
+
+finish_seconds_max: Final = 5.0
+own_files: Final = 100  # open files of this process that are no client's
+
+_log = Logger(namespace="dqtw")
+
+
+def build_service(settings: Settings, reactor: ReactorBase, json_log: IO[Any] | None) -> "NodeService":
+    """A node and its doors, which listen already; nobody is answered before the reactor runs.
+
+    Args:
+        settings: what it was told.
+        reactor: the reactor; its timers follow the monotonic clock from now on.
+        json_log: where log lines go as JSON; None leaves them to twistd.
+
+    Raises:
+        BadOption: a door can't listen, or what an option names can't be used.
+    """
+    _check_alone(settings, reactor)
+    follow_monotonic_time(reactor)
+    tokens = _tokens(settings)
+    driver = Driver(Node(settings.node, os.urandom, time.time_ns() // 1_000_000), reactor)
+    doors = _doors(settings, driver, reactor, tokens)
+    service = NodeService(reactor, driver, doors, tokens, json_log, exit_status := ExitStatus())
+    service.open_doors()
+    exit_status.apply()
+    return service
+
+
+def _check_alone(settings: Settings, reactor: ReactorBase) -> None:
+    if settings.node.peers:
+        raise BadOption("--peer", "this version runs a node alone, not yet a cluster")
+    if settings.peer_listen:
+        endpoint_of("peer-listen", settings.peer_listen, reactor)
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    if settings.token_file is None:
+        return None
+    try:
+        return Tokens(settings.token_file)
+    except BadTokens as error:
+        raise BadOption("--token-file", str(error)) from None
+
+
+def _doors(settings: Settings, driver: Driver, reactor: ReactorBase, tokens: Tokens | None) -> list[Door]:
+    doors = [_http_door(settings, driver, reactor, tokens), _line_door(settings, driver, reactor, tokens)]
+    return [door for door in doors if door.endpoints]
+
+
+def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens: Tokens | None) -> Door:
+    passing_bytes_max = _passing_bytes_max(settings.node)
+    limits = HttpLimits(
+        connections_max=settings.max_connections,
+        received_bytes_max=passing_bytes_max,
+        unread_bytes_max=passing_bytes_max,
+    )
+    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None)
+    site = BoundedSite(rest.resource(), rest, reactor, limits)
+    return Door(
+        "http", "REST", settings.http, site, site.drain, lambda: site.connection_count, settings.max_connections
+    )
+
+
+def _passing_bytes_max(node: NodeSettings) -> int:
+    """What bodies on their way in, or out, may take: half of what the queue may, but some of the largest always."""
+    return max(4 * node.max_message, min(HttpLimits().received_bytes_max, node.max_bytes // 2))
+
+
+def _line_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens: Tokens | None) -> Door:
+    limits = LineLimits(max_message=settings.node.max_message, max_connections=settings.max_connections)
+    factory = LineFactory(driver, reactor, limits, tokens.admit if tokens else None)
+    return Door(
+        "line", "lines", settings.line, factory, factory.end, lambda: factory.connections, settings.max_connections
+    )
+
+
+class NodeService(Service):
+    """One node in its process, from the first connection to the last."""
+
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        driver: Driver,
+        doors: list[Door],
+        tokens: Tokens | None,
+        json_log: IO[Any] | None,
+        exit_status: ExitStatus,
+    ) -> None:
+        self._reactor = reactor
+        self._driver = driver
+        self._doors = doors
+        self._tokens = tokens
+        self._json_log = json_log
+        self._exit = exit_status
+        self._leaving = False
+
+    def open_doors(self) -> None:
+        """Listen on every endpoint.
+
+        Raises:
+            BadOption: one of them can't.
+        """
+        for door in self._doors:
+            door.open(self._reactor, self._failed)
+
+    @override
+    def setServiceParent(self, parent: Any) -> None:
+        # The one moment at which a service sees its application, which twistd asks for its log observer.
+        if self._json_log is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, json_observer(self._json_log))
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    @override
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        self._reactor.callWhenRunning(self._ready)
+
+    @override
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        self._leaving = True
+        return Deferred.fromCoroutine(self._leave()).addErrback(self._left_badly)
+
+    def _ready(self) -> None:
+        take_over_stopping(self._reactor, self._stop)
+        on_hangup(self._reactor, self._reload)
+        for door in self._doors:
+            _log.info("{door} on {addresses}", door=door.name, addresses=", ".join(door.addresses()))
+        _log.info("dqtw {version} is ready", version=__version__)
+        self._check_open_files()
+
+    def _check_open_files(self) -> None:
+        wanted = own_files + sum(door.connections_max for door in self._doors)
+        if (allowed := allow_open_files(wanted)) < wanted:
+            _log.warn(
+                "this process may have {allowed} files open, too few for --max-connections at all doors: {wanted}",
+                allowed=allowed,
+                wanted=wanted,
+            )
+
+    def _stop(self) -> None:
+        if not self._leaving:  # a second signal changes nothing
+            self._leaving = True
+            self._reactor.stop()
+
+    def _failed(self, bad: BadOption) -> None:
+        _log.critical("{why}", why=str(bad))
+        self._exit.status = status_failed
+        self._reactor.callWhenRunning(self._stop)
+
+    def _reload(self) -> None:
+        if self._tokens is None:
+            _log.info("SIGHUP: there is no --token-file to read again")
+            return
+        try:
+            self._tokens.reread()
+        except BadTokens as error:
+            _log.error("--token-file: {why}; the tokens stay as they were", why=str(error))
+        else:
+            _log.info("--token-file: read again, tokens: {count}", count=len(self._tokens))
+
+    def _left_badly(self, failure: Failure) -> None:
+        _log.failure("could not leave in order", failure=failure)
+        self._exit.status = status_failed
+
+    async def _leave(self) -> None:
+        """Refuse what is new, answer what is under way, close, and tell what is lost."""
+        _log.info("draining")
+        self._driver.drain()
+        await gatherResults([door.shut() for door in self._doors])
+        await self._finish_connections()
+        count = self._driver.messages_count
+        log = _log.warn if count else _log.info
+        log("stopped; messages that end with this node: {count}", count=count)
+
+    async def _finish_connections(self) -> None:
+        until = self._reactor.seconds() + finish_seconds_max
+        finishing = [Deferred.fromCoroutine(door.finish(self._reactor, until)) for door in self._doors]
+        finished = [await each for each in finishing]
+        if not all(finished):
+            _log.warn("clients that did not take their answers or hang up in time are cut off")

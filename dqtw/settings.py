@@ -1,0 +1,230 @@
+"""What a server is told when it starts: by the command line over environment over file over default."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from attrs import frozen
+
+from dqtw.core.settings import NodeSettings
+from dqtw.options import BadOption, Option, by_name, closed, options
+from dqtw.process.memory import memory_bytes_max
+from dqtw.values import shown
+
+message_bytes_limit: Final = 2**30  # the longest body that the line protocol can announce
+
+# Kubernetes gives every container the addresses of the services around it, under the services'
+# names; a service called dqtw, or dqtw-something, must not keep the server from starting.
+_service_link = re.compile(r"DQTW_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)?)")
+
+
+@frozen
+class Settings:
+    """A server's settings; the same names as the command line's options.
+
+    Attributes:
+        node: what the node itself is told.
+        http: endpoint strings of the REST door; none: it is closed.
+        line: endpoint strings of the line protocol's door.
+        peer_listen: endpoint string where peers reach this node; empty for none.
+        max_connections: how many connections each door holds at once.
+        token_file: the tokens that clients must show; None: anybody may come.
+        log_format: how log lines are written.
+    """
+
+    node: NodeSettings
+    http: tuple[str, ...]
+    line: tuple[str, ...]
+    peer_listen: str
+    max_connections: int
+    token_file: Path | None
+    log_format: Literal["text", "json"]
+
+
+@frozen
+class Given:
+    """An option's values as somebody wrote them, and how to name the option to that person."""
+
+    option: Option
+    name: str
+    texts: tuple[str, ...]
+
+    def read(self) -> list[Any]:
+        """The values.
+
+        Raises:
+            BadOption: one of them can't be understood.
+        """
+        try:
+            return [self.option.kind.read(text) for text in self.texts]
+        except ValueError as error:
+            raise BadOption(self.name, str(error)) from None
+
+
+def read_settings(arguments: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> Settings:
+    """The settings of a server.
+
+    Args:
+        arguments: what the command line gave, option name to texts.
+        environment: the environment variables.
+
+    Raises:
+        BadOption: an option is unknown, can't be understood, or contradicts another.
+    """
+    given = {
+        **_defaults(),
+        **(from_environment := _from_environment(environment)),
+        **(from_command_line := _from_command_line(arguments)),
+    }
+    config = given["config"].texts
+    if config:
+        given |= {**_from_file(given["config"].name, config[-1]), **from_environment, **from_command_line}
+    return _Checked(given).settings()
+
+
+def _defaults() -> dict[str, Given]:
+    return {option.name: Given(option, f"--{option.name}", option.default) for option in options}
+
+
+def _from_command_line(arguments: Mapping[str, Sequence[str]]) -> dict[str, Given]:
+    return {name: Given(by_name[name], f"--{name}", tuple(texts)) for name, texts in arguments.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
+    ours = {name: text for name, text in environment.items() if name.startswith("DQTW_")}
+    given = {
+        option.name: Given(option, f"--{option.name} ({option.variable})", _words(option, ours.pop(option.variable)))
+        for option in options
+        if option.variable in ours
+    }
+    unknown = sorted(name for name in ours if not _service_link.fullmatch(name))
+    if unknown:
+        raise BadOption(unknown[0], "no option has this environment variable")
+    return given
+
+
+def _words(option: Option, text: str) -> tuple[str, ...]:
+    return tuple(text.split()) or (text,) if option.repeats else (text,)
+
+
+def _from_file(config: str, path: str) -> dict[str, Given]:
+    table = _read_toml(config, path)
+    unknown = sorted(table.keys() - by_name.keys() | table.keys() & {"config"})
+    if unknown:
+        raise BadOption(config, f"{shown(path)} has the key {shown(unknown[0])}, which is no option of a file")
+    return {name: _from_key(by_name[name], f"--{name} ({path})", value) for name, value in table.items()}
+
+
+def _read_toml(config: str, path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_bytes().decode())
+    except OSError as error:
+        raise BadOption(config, f"can't read {shown(path)}: {error.strerror}") from None
+    except ValueError as error:  # no UTF-8, or no TOML
+        raise BadOption(config, f"{shown(path)} is not TOML: {' '.join(str(error).split())}") from None
+
+
+def _from_key(option: Option, name: str, value: object) -> Given:
+    if option.repeats and not isinstance(value, list):
+        raise BadOption(name, "must be a list of strings")
+    items = value if isinstance(value, list) and option.repeats else [value]
+    for item in items:
+        if type(item) not in option.kind.written:  # exactly: to Python true is an int too
+            raise BadOption(name, f"{shown(str(item))} is not written as {_type_names(option)}")
+    return Given(option, name, tuple(str(item) for item in items))
+
+
+def _type_names(option: Option) -> str:
+    words = {int: "an integer", float: "a number with a fraction", str: "a string"}
+    return " or ".join(words[type_] for type_ in option.kind.written)
+
+
+class _Checked:
+    """The values of all options, each by itself understood, checked against each other."""
+
+    def __init__(self, given: Mapping[str, Given]) -> None:
+        self._given = given
+        self._values = {name: one.read() for name, one in given.items()}
+
+    def _one(self, name: str) -> Any:
+        values = self._values[name]
+        return values[-1] if values else None
+
+    def _bad(self, name: str, why: str) -> BadOption:
+        return BadOption(self._given[name].name, why)
+
+    def settings(self) -> Settings:
+        token_file = self._one("token-file")
+        http, line = self._door("http"), self._door("line")
+        if not http and not line:
+            raise self._bad("http", "--http and --line are both none, so nobody could reach this node")
+        return Settings(
+            node=self._node(),
+            http=http,
+            line=line,
+            peer_listen=self._one("peer-listen") or "",
+            max_connections=self._one("max-connections"),
+            token_file=Path(os.path.abspath(token_file)) if token_file else None,  # a daemon changes its directory
+            log_format=self._one("log-format"),
+        )
+
+    def _node(self) -> NodeSettings:
+        peers = self._peers()
+        max_message, max_bytes = self._limits(members=1 + len(peers))
+        return NodeSettings(
+            node=self._one("node"),
+            cluster=self._one("cluster"),
+            peers=peers,
+            copies=self._copies(members=1 + len(peers)),
+            size=self._one("size"),
+            max_message=max_message,
+            max_bytes=max_bytes,
+            max_waiting=self._one("max-waiting"),
+            lease_s=self._one("lease"),
+            push_timeout_s=self._one("push-timeout"),
+            key_memory_s=self._one("key-memory"),
+            start_wait_s=self._one("start-wait"),
+            drain_timeout_s=self._one("drain-timeout"),
+            advertise=self._one("advertise") or "",
+        )
+
+    def _peers(self) -> dict[str, str]:
+        pairs = self._values["peer"]
+        names = [node for node, _ in pairs]
+        for node in names:
+            if node == self._one("node"):
+                raise self._bad("peer", f"{node!r} is this node itself")
+            if names.count(node) > 1:
+                raise self._bad("peer", f"{node!r} is given twice")
+        return dict(pairs)
+
+    def _copies(self, members: int) -> int:
+        copies = self._one("copies")
+        if copies == "all":
+            return members
+        if copies > members:
+            raise self._bad("copies", f"{copies} is more than the cluster's members, which are {members}")
+        return int(copies)
+
+    def _limits(self, members: int) -> tuple[int, int]:
+        max_message, max_bytes = self._one("max-message"), self._one("max-bytes")
+        if max_bytes is None:
+            max_bytes = max(1, memory_bytes_max() // 2 // members)
+        if max_message > message_bytes_limit:
+            raise self._bad("max-message", f"{max_message} is more than 1GiB, which is the most a message may be")
+        if max_message > max_bytes:
+            raise self._bad("max-message", f"{max_message} is more than --max-bytes, which is {max_bytes}")
+        return max_message, max_bytes
+
+    def _door(self, name: str) -> tuple[str, ...]:
+        endpoints = tuple(self._values[name])
+        if not endpoints:
+            raise self._bad(name, "is an empty list; 'none' closes the door")
+        if closed not in endpoints:
+            return endpoints
+        if len(endpoints) > 1:
+            raise self._bad(name, "'none' closes the door, so it can't stand beside an endpoint")
+        return ()

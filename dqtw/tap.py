@@ -1,0 +1,110 @@
+"""``twistd dqtw``: the command line, and the service that it asks for."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any, NoReturn, cast
+
+from twisted.application.service import IService
+from twisted.internet.base import ReactorBase
+from twisted.python import usage
+from typing_extensions import override
+
+from dqtw import __version__
+from dqtw.options import BadOption, Option, options
+from dqtw.process.logs import open_log
+from dqtw.settings import Settings, read_settings
+
+
+def _taker(option: Option) -> Callable[["Options", str], None]:
+    """The method by which `usage.Options` hands one option's values over."""
+
+    def take(self: "Options", text: str) -> None:
+        self.given.setdefault(option.name, []).append(text)
+
+    take.__doc__ = option.help
+    return take
+
+
+class Options(usage.Options):
+    """The command line of ``twistd dqtw``.
+
+    Attributes:
+        given: what was given, option name to texts.
+        settings: the settings that follow, once parsed.
+    """
+
+    longdesc = (
+        "Each option can also come from an environment variable (--max-bytes: DQTW_MAX_BYTES; several values "
+        "are separated by spaces) or from a TOML file named by --config. The command line wins over the "
+        "environment, that over the file."
+    )
+    settings: Settings
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.given: dict[str, list[str]] = {}
+        self.defaults.update({option.name: option.default_shown for option in options})
+
+    def opt_version(self) -> NoReturn:
+        """Display the version and exit."""
+        print(f"dqtw {__version__}")  # noqa: T201
+        sys.exit(0)
+
+    @override
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except (usage.UsageError, BadOption) as error:
+            _refuse(error)
+
+    @override
+    def parseArgs(self, *leftover: str) -> None:
+        if leftover:
+            raise usage.UsageError(f"{leftover[0]!r} is not an option")
+
+    @override
+    def postOptions(self) -> None:
+        self.settings = read_settings(self.given, os.environ)
+        if self.settings.log_format == "json" and self._of_twistd("syslog"):
+            raise BadOption("--log-format", "json lines can't go to twistd's --syslog")
+        if self.settings.log_format == "json" and self._daemon() and self._of_twistd("logfile") == "-":
+            raise BadOption("--log-format", "a daemon can't log to standard output")
+
+    def open_json_log(self, reactor: ReactorBase) -> IO[Any] | None:
+        """Where twistd's options want log lines to go; None when twistd's own text lines are wanted."""
+        if self.settings.log_format == "text":
+            return None
+        return open_log(self._of_twistd("logfile"), reactor, daemon=self._daemon())
+
+    def _daemon(self) -> bool:
+        return self.parent is not None and not self._of_twistd("nodaemon") and not self._of_twistd("debug")
+
+    def _of_twistd(self, name: str) -> Any:
+        return self.parent.get(name) if self.parent is not None else None
+
+
+for _option in options:
+    setattr(Options, "opt_" + _option.name.replace("-", "_"), _taker(_option))
+
+
+def makeService(config: Options) -> IService:  # noqa: N802
+    """The service that these options ask for, its doors listening already.
+
+    They listen before twistd makes a daemon of itself, so that a port in use is told to the person who gave
+    the command. Nobody is answered before the reactor runs.
+    """
+    from twisted.internet import reactor  # not sooner: twistd's --reactor chooses which
+
+    from dqtw.service import build_service
+
+    try:
+        log = config.open_json_log(cast(ReactorBase, reactor))
+        return build_service(config.settings, cast(ReactorBase, reactor), log)
+    except BadOption as error:
+        _refuse(error)
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """Leave with one line on standard error and status 1, where twistd would print its whole help first."""
+    raise SystemExit(f"dqtw: {' '.join(str(error).split())}")

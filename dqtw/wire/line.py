@@ -1,0 +1,146 @@
+"""The byte stream of a line client, cut into requests; every chunk boundary gives the same ones."""
+
+from typing import Final
+
+from attrs import evolve
+
+from dqtw.core.errors import Framing, Refusal, TooLarge, Unauthorized
+from dqtw.core.message import body_bytes_default_max
+from dqtw.wire.line_requests import Auth, PushHead, Request, Simple, read_line
+
+line_bytes_max: Final = 8192
+locked_body_bytes_max: Final = 64 * 1024  # what a client may make us skip before it has shown a token
+
+_allowed_when_locked = (Auth, Simple.PING, Simple.HELP, Simple.QUIT)
+
+
+class LineParser:
+    """Cuts one connection's bytes into requests, as fast as the caller asks for them.
+
+    The work is linear in the bytes, however they arrive. While the caller asks until there is no request left, at
+    most one line or one body is held; a caller that does not ask must stop feeding (`buffered`).
+
+    Attributes:
+        locked: refuse everything but AUTH, PING, HELP and QUIT; the caller unlocks it.
+    """
+
+    def __init__(self, *, body_bytes_max: int = body_bytes_default_max, locked: bool = False) -> None:
+        self.locked = locked
+        self._body_bytes_max = body_bytes_max
+        self._buffer = bytearray()
+        self._at = 0  # where in the buffer the next unread byte is
+        self._searched = 0  # up to where there is certainly no line end
+        self._head: PushHead | None = None  # the PUSH whose body comes next
+        self._skip = 0  # how much of a refused body is yet to be dropped
+        self._broken = False
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes were fed and are not yet part of a request."""
+        return len(self._buffer) - self._at
+
+    @property
+    def mid_request(self) -> bool:
+        """Whether a request has begun, so that the client owes the rest of it."""
+        return self._head is not None or self.buffered > 0
+
+    def feed(self, data: bytes) -> None:
+        """Take more of the stream; after a framing error it is ignored."""
+        if not self._broken:
+            self._buffer += data
+
+    def next_request(self) -> Request | Refusal | None:
+        """Give the next request, or why it is refused, or None when more bytes are needed.
+
+        After `Framing` there is never another one.
+        """
+        try:
+            request = self._next_request()
+        except Framing as refusal:
+            self._broken = True
+            self._forget()
+            return refusal
+        except Refusal as refusal:
+            return refusal
+        if request is None:
+            self._drop_read()
+        return request
+
+    def _next_request(self) -> Request | Refusal | None:
+        if self._head is None:
+            line = self._take_line()
+            if line is None:
+                return None
+            request = read_line(line)
+            if not isinstance(request, PushHead):
+                return self._admitted(request)
+            self._begin_body(self._judged(request))
+        return self._take_push()
+
+    def _take_line(self) -> bytes | None:
+        end = self._buffer.find(b"\n", max(self._at, self._searched), self._at + line_bytes_max + 1)
+        if end < 0:
+            if self.buffered > line_bytes_max:
+                raise Framing(f"a line may have at most {line_bytes_max} bytes")
+            self._searched = len(self._buffer)
+            return None
+        line = bytes(self._buffer[self._at : end])
+        self._at = end + 1
+        return line.removesuffix(b"\r")
+
+    def _admitted(self, request: Request) -> Request:
+        if self.locked and not (isinstance(request, Auth) or request in _allowed_when_locked):
+            raise Unauthorized("AUTH with a token must come first")
+        return request
+
+    def _judged(self, head: PushHead) -> PushHead:
+        if self.locked:
+            if head.body_bytes > locked_body_bytes_max:
+                raise Framing("AUTH with a token must come first; a body this long is not read without")
+            return evolve(head, refusal=Unauthorized("AUTH with a token must come first"))
+        if head.refusal is None and head.body_bytes > self._body_bytes_max:
+            return evolve(head, refusal=TooLarge(f"a message may have at most {self._body_bytes_max} bytes"))
+        return head
+
+    def _begin_body(self, head: PushHead) -> None:
+        self._head = head
+        self._skip = 0 if head.refusal is None else head.body_bytes
+
+    def _take_push(self) -> Request | Refusal | None:
+        head = self._head
+        assert head is not None
+        self._skip_some()
+        body_bytes = head.body_bytes if head.refusal is None else self._skip
+        body_end = self._at + body_bytes
+        end = self._after_line_end(body_end)
+        if end is None:
+            return None
+        body = bytes(memoryview(self._buffer)[self._at : body_end])
+        self._at, self._head = end, None
+        return head.refusal or head.with_body(body)
+
+    def _skip_some(self) -> None:
+        step = min(self._skip, self.buffered)
+        self._at += step
+        self._skip -= step
+
+    def _after_line_end(self, at: int) -> int | None:
+        """Where the stream goes on after the line end that must be at ``at``; None when it is not there yet."""
+        found = bytes(self._buffer[at : at + 2])
+        if found[:1] == b"\n":
+            return at + 1
+        if found == b"\r\n":
+            return at + 2
+        if found in (b"", b"\r"):
+            return None
+        raise Framing("the body is not followed by CRLF: it is longer than was said")
+
+    def _drop_read(self) -> None:
+        del self._buffer[: self._at]
+        self._searched = max(0, self._searched - self._at)
+        self._at = 0
+
+    def _forget(self) -> None:
+        self._buffer = bytearray()
+        self._at = self._searched = 0
+        self._head = None

@@ -1,0 +1,76 @@
+"""Every answer of the line protocol, as the bytes to be written."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from dqtw.core.commands import Delivered, Delivery, Done, Outcome, Pushed
+from dqtw.core.errors import Refusal
+from dqtw.core.message import content_type_default
+from dqtw.wire.line_words import encode_value
+
+detail_chars_max: Final = 200
+
+ok: Final = b"OK\r\n"
+empty: Final = b"EMPTY\r\n"
+pong: Final = b"PONG\r\n"
+
+help_lines: Final = (
+    "PUSH <bytes> [key=<k>] [wait=<s>] [type=<content-type>], then the body: put a message on the queue",
+    "GET [wait=<s>] [lease=<s>] [ack=now]: take a message",
+    "ACK <receipt or id>: the work is done, remove the message",
+    "NACK <receipt> [delay=<s>]: give the message back",
+    "TOUCH <receipt> [lease=<s>]: the work takes longer, start the lease anew",
+    "STATS: figures of this node, as JSON",
+    "PING: is anyone there",
+    "AUTH <token>: who is asking",
+    "HELP: this list",
+    "QUIT: close the connection",
+)
+help_text: Final = "".join(f"{line}\r\n" for line in (*help_lines, "END")).encode()
+
+_unprintable = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def render(outcome: Outcome) -> tuple[bytes, ...]:
+    """Write what a command was answered, in pieces, so that a body need not be copied.
+
+    A get by lines asks for one message: of more than one delivery the first is written.
+    """
+    match outcome:
+        case Refusal():
+            return (render_refusal(outcome),)
+        case Delivered(deliveries=()):
+            return (empty,)
+        case Delivered():
+            return _render_delivery(outcome.deliveries[0])
+        case Pushed():
+            return (_render_pushed(outcome),)
+        case Done():
+            return (ok,)
+    raise AssertionError(f"no line asks for {type(outcome).__name__}")
+
+
+def render_refusal(refusal: Refusal) -> bytes:
+    """Write why something was refused: one line, whatever the words are."""
+    words = _unprintable.sub(" ", refusal.detail[:detail_chars_max])
+    return f"ERR {refusal.code} {words}\r\n".encode()
+
+
+def render_stats(stats: Mapping[str, object]) -> bytes:
+    """Write a node's figures: their length, then JSON."""
+    body = json.dumps(stats).encode()
+    return b"STATS %d\r\n%b\r\n" % (len(body), body)
+
+
+def _render_pushed(pushed: Pushed) -> bytes:
+    duplicate = " duplicate" if pushed.duplicate else ""
+    return f"OK {pushed.id} {pushed.copies}/{pushed.members}{duplicate}\r\n".encode()
+
+
+def _render_delivery(delivery: Delivery) -> tuple[bytes, ...]:
+    message = delivery.message
+    kind = "" if message.content_type == content_type_default else f" type={encode_value(message.content_type)}"
+    head = f"MSG {delivery.receipt} {delivery.attempt} {len(message.body)}{kind}\r\n"
+    return (head.encode(), message.body, b"\r\n")

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Pushes the name of each file in a folder as a task: push.sh FOLDER [URL]
+#
+# A push that is refused for now is tried again until it is taken, so that no file is left out. The key makes that
+# safe: if an answer was lost on its way, the retry does not push a second time. It is made of the file's name and
+# content, so a script that is started again skips what it pushed before, but not a file that has changed since.
+set -eu
+
+folder=$1
+url=${2:-http://127.0.0.1:8080}
+head=$(mktemp)
+trap 'rm -f "$head"' EXIT
+
+for file in "$folder"/*; do
+    name=$(basename "$file")
+    key=$({ printf '%s\n' "$name" && cat "$file"; } | sha256sum | cut -d ' ' -f 1)
+    while true; do
+        : > "$head"
+        status=$(
+            printf %s "$name" | curl --silent --max-time 30 --output /dev/null --dump-header "$head" \
+                --write-out '%{http_code}' --header 'Content-Type: text/plain; charset=utf-8' \
+                --header "Idempotency-Key: $key" --data-binary @- "$url/push"
+        ) || true
+        case $status in
+            200 | 201)
+                echo "pushed $name"
+                break
+                ;;
+            429 | 503 | 000) # full, not now, or no answer at all
+                pause=$(tr -d '\r' < "$head" | sed -n 's/^Retry-After: //p')
+                echo "not now ($status): $name; again in ${pause:-1} s"
+                sleep "${pause:-1}"
+                ;;
+            *)
+                echo "refused ($status): $name" >&2
+                exit 1
+                ;;
+        esac
+    done
+done

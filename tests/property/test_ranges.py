@@ -1,0 +1,182 @@
+"""Ranges and sets of ids behave as plain sets do, and travel whole."""
+
+from collections.abc import Iterable
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dqtw.core.errors import PeerFault
+from dqtw.core.message import MessageId, number_max
+from dqtw.core.ranges import IdSet, Ranges
+
+numbers = st.integers(1, 30)
+number_sets = st.frozensets(numbers)
+runs = st.tuples(st.booleans(), numbers, st.integers(1, 12))
+incarnations = st.sampled_from(
+    ["01HF0000000000000000000000", "01HF0000000000000000000001", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"]
+)
+dots = st.tuples(incarnations, st.integers(1, 12))
+dot_sets = st.frozensets(dots)
+whatever = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.binary(max_size=3)
+    | incarnations,
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=2) | incarnations, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def ranges_of(members: Iterable[int]) -> Ranges:
+    made = Ranges()
+    for number in members:
+        made.add(number, number + 1)
+    return made
+
+
+def ids_of(members: Iterable[tuple[str, int]]) -> IdSet:
+    return IdSet.of("q", (MessageId("q", *dot) for dot in members))
+
+
+def dots_of(ids: IdSet) -> set[tuple[str, int]]:
+    return {(id.incarnation, id.n) for id in ids}
+
+
+@given(st.lists(runs))
+def test_adding_and_taking_out_runs(changes: list[tuple[bool, int, int]]) -> None:
+    ranges, members = Ranges(), set[int]()
+    for adds, start, length in changes:
+        run = range(start, start + length)
+        if adds:
+            ranges.add(start, start + length)
+            members |= set(run)
+        else:
+            ranges.discard(start, start + length)
+            members -= set(run)
+        assert list(ranges) == sorted(members)
+        assert (len(ranges), bool(ranges)) == (len(members), bool(members))
+        assert ranges.last == max(members, default=0)
+        assert [number for number in range(45) if number in ranges] == sorted(members)
+        assert ranges == ranges_of(members)
+
+
+@given(number_sets, number_sets)
+def test_the_algebra_of_ranges(one: frozenset[int], other: frozenset[int]) -> None:
+    assert set(ranges_of(one) | ranges_of(other)) == one | other
+    assert set(ranges_of(one) & ranges_of(other)) == one & other
+    assert set(ranges_of(one) - ranges_of(other)) == one - other
+
+
+@given(number_sets, number_sets)
+def test_equal_sets_are_equal_however_they_came_about(one: frozenset[int], other: frozenset[int]) -> None:
+    """So two copies can be compared, and the same set is always told in the same words."""
+    mine = ranges_of(sorted(one, reverse=True))
+    assert (mine == ranges_of(other)) == (one == other)
+    assert (mine - ranges_of(other)) == ranges_of(one - other)
+    assert (mine | ranges_of(other)) == ranges_of(one | other)
+
+
+@given(number_sets, st.integers(0, 35), st.integers(0, 35))
+def test_what_lies_between_two_numbers(members: frozenset[int], start: int, stop: int) -> None:
+    assert ranges_of(members).between(start, stop) == ranges_of(members & set(range(start, stop)))
+
+
+@given(number_sets)
+def test_no_operation_changes_its_operands(members: frozenset[int]) -> None:
+    ranges = ranges_of(members)
+    copy = ranges.copy()
+    copy.add(3, 9)
+    copy.discard(1, 5)
+    for made in (ranges | copy, ranges & ranges, ranges - Ranges(), ranges.between(0, 99)):
+        made.add(40, 50)
+    assert set(ranges) == members
+
+
+@given(number_sets)
+def test_ranges_travel_whole(members: frozenset[int]) -> None:
+    steps = ranges_of(members).to_wire()
+    assert all(step >= 1 for step in steps)
+    assert len(steps) == ranges_of(members).bounds_count
+    assert Ranges.from_wire(steps) == ranges_of(members)
+
+
+@given(whatever | st.lists(st.integers(-1, 5), max_size=8))
+@example([number_max, 1])
+@example([number_max, 2])
+def test_whatever_comes_for_ranges_is_ranges_or_the_peer_s_fault(told: object) -> None:
+    try:
+        ranges = Ranges.from_wire(told)
+    except PeerFault:
+        return
+    assert ranges.to_wire() == told
+    assert ranges.last <= number_max
+
+
+@given(whatever | st.dictionaries(incarnations, st.lists(st.integers(0, 5), max_size=6), max_size=3))
+def test_whatever_comes_for_a_set_of_ids_is_one_or_the_peer_s_fault(told: object) -> None:
+    try:
+        ids = IdSet.from_wire("q", told)
+    except PeerFault:
+        return
+    assert isinstance(told, dict)
+    assert ids.to_wire() == {incarnation: steps for incarnation, steps in told.items() if steps}
+
+
+@given(st.lists(st.tuples(st.booleans(), dots)))
+def test_adding_and_taking_out_ids(changes: list[tuple[bool, tuple[str, int]]]) -> None:
+    ids, members = IdSet("q"), set[tuple[str, int]]()
+    for adds, dot in changes:
+        (ids.add if adds else ids.discard)(MessageId("q", *dot))
+        (members.add if adds else members.discard)(dot)
+        assert [(id.incarnation, id.n) for id in ids] == sorted(members)
+        assert (len(ids), bool(ids)) == (len(members), bool(members))
+        assert ids.incarnations == sorted({incarnation for incarnation, _ in members})
+        assert ids == ids_of(members)
+
+
+@given(dot_sets, dot_sets)
+def test_the_algebra_of_sets_of_ids(one: frozenset[tuple[str, int]], other: frozenset[tuple[str, int]]) -> None:
+    mine, theirs = ids_of(one), ids_of(other)
+    assert mine | theirs == ids_of(one | other)
+    assert mine & theirs == ids_of(one & other)
+    assert mine - theirs == ids_of(one - other)
+    assert (mine == theirs) == (one == other)
+    assert (mine, theirs) == (ids_of(one), ids_of(other))
+
+
+@given(dot_sets, st.none() | dots, st.none() | dots)
+def test_what_lies_between_two_ids(
+    members: frozenset[tuple[str, int]], after: tuple[str, int] | None, upto: tuple[str, int] | None
+) -> None:
+    expected = {dot for dot in members if (after is None or dot > after) and (upto is None or dot <= upto)}
+    assert ids_of(members).between(after, upto) == ids_of(expected)
+
+
+@given(dot_sets, st.integers(0, 40))
+def test_taking_the_first_ids(members: frozenset[tuple[str, int]], count: int) -> None:
+    ids = ids_of(members)
+    taken = ids.take(count)
+    assert [(id.incarnation, id.n) for id in taken] == sorted(members)[:count]
+    assert dots_of(ids) == set(sorted(members)[count:])
+
+
+@given(dot_sets)
+def test_sets_of_ids_travel_whole(members: frozenset[tuple[str, int]]) -> None:
+    assert IdSet.from_wire("q", ids_of(members).to_wire()) == ids_of(members)
+
+
+@given(dot_sets, st.integers(0, 12))
+def test_the_first_ids_that_so_many_ints_can_tell(members: frozenset[tuple[str, int]], ints_max: int) -> None:
+    """Whoever sends a large set in parts always gets on, and no part is larger than asked for."""
+    ids = ids_of(members)
+    head = ids.head(ints_max)
+    assert [(id.incarnation, id.n) for id in head] == sorted(members)[: len(head)]
+    assert head.bounds_count <= max(ints_max, 2)
+    assert bool(head) == bool(members)
+    head.add(MessageId("q", "01HF0000000000000000000000", 99))
+    assert ids == ids_of(members)
+    if ids.bounds_count <= ints_max:
+        assert ids.head(ints_max) == ids

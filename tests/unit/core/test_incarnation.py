@@ -1,0 +1,48 @@
+"""Each start of an owner has an id of its own, greater than all before."""
+
+from random import Random
+
+import pytest
+
+from dqtw.core.incarnation import fresh_incarnation, random_bytes
+from dqtw.core.message import is_incarnation
+
+NOW = 1_700_000_000_000
+rand = Random(7)
+
+
+def fresh(wall_ms: int = NOW, greatest: str = "") -> str:
+    return fresh_incarnation(wall_ms, rand.randbytes(random_bytes), greatest)
+
+
+@pytest.mark.parametrize("wall_ms", [0, 1, NOW, 2**48 - 1, 2**48, 2**60])
+def test_an_incarnation_is_one_whatever_the_clock_says(wall_ms: int) -> None:
+    assert is_incarnation(fresh(wall_ms))
+
+
+def test_a_clock_before_1970_does_not_keep_a_node_from_starting() -> None:
+    assert is_incarnation(fresh(-5))
+
+
+def test_it_has_the_form_of_a_ulid() -> None:
+    """The example of the specification: 1469918176385 ms is 01ARYZ6S41."""
+    assert fresh_incarnation(1469918176385, bytes(random_bytes)) == "01ARYZ6S41" + "0" * 16
+    assert fresh_incarnation(1469918176385, b"\xff" * random_bytes) == "01ARYZ6S41" + "Z" * 16
+
+
+def test_later_starts_sort_later() -> None:
+    starts = [fresh(NOW + ms) for ms in range(100)]
+    assert sorted(starts) == starts
+
+
+def test_a_start_with_a_clock_that_is_behind_is_still_greater_than_all_before() -> None:
+    """A restarted owner is never taken for the older one, whatever its clock says."""
+    greatest = fresh(NOW)
+    for wall_ms in (0, NOW - 10_000, NOW, NOW + 1):
+        assert fresh(wall_ms, greatest) > greatest
+
+
+def test_two_starts_at_once_never_name_two_messages_by_one_id() -> None:
+    greatest = fresh(NOW)
+    assert fresh(NOW - 1, greatest) != fresh(NOW - 1, greatest)
+    assert fresh(NOW) != fresh(NOW)

@@ -1,0 +1,94 @@
+"""The documents say what the code does."""
+
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dqtw.core.health import Check
+from dqtw.core.node import Node
+from dqtw.core.settings import NodeSettings
+from dqtw.options import Option, options
+from dqtw.settings import read_settings
+from dqtw.wire.rest import health_answer
+
+root = Path(__file__).resolve().parents[2]
+
+
+def rows(document: str) -> list[list[str]]:
+    """The rows of all tables in a document, each as its cells."""
+    lines = (root / "docs" / document).read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| `--")]
+
+
+def test_every_option_is_documented_in_the_order_of_the_table() -> None:
+    documented = [row[0].split("`")[1] for row in rows("reference/options.md") if len(row) == 5]
+    assert documented == [f"--{option.name}" for option in options]
+
+
+@pytest.mark.parametrize("option", options, ids=lambda option: option.name)
+def test_an_option_is_documented_as_it_is(option: Option, tmp_path: Path) -> None:
+    (row,) = (
+        row for row in rows("reference/options.md") if row[0].split("`")[1] == f"--{option.name}" and len(row) == 5
+    )
+    name, variable, in_file, default, meaning = row
+    assert name.endswith("repeatable") == option.repeats
+    assert variable == f"`{option.variable}`"
+    assert default.strip("`") == option.default_shown
+    assert meaning == option.help
+    if option.name != "config":
+        written = in_file.strip("`")
+        assert list(tomllib.loads(written)) == [option.name]
+        (tmp_path / "c").write_text(written)
+        read_settings({"config": [str(tmp_path / "c")]}, {})
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    names = {re.split(r"[\[>=<]", each)[0].lower() for each in wanted}
+    table = (root / "docs/dependencies.md").read_text().split("## On the machine")[0]
+    documented = {name.lower() for name in re.findall(r"^\| ([\w.-]+)", table, re.MULTILINE)} - {"package", "---"}
+    assert documented == names
+
+
+def documents() -> list[Path]:
+    return [root / "README.md", root / "examples/README.md", *(root / "docs").rglob("*.md")]
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link may name in a document: its headings, as the places that show Markdown write them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in documents():
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text()):
+            file = document.parent / target if target else document
+            assert file.exists(), f"{document.name}: {target}"
+            assert not anchor or anchor in anchors(file), f"{document.name}: {target}#{anchor}"
+
+
+def test_every_document_is_in_the_index() -> None:
+    index = (root / "docs/README.md").read_text()
+    for document in (root / "docs").rglob("*.md"):
+        assert document.name == "README.md" or f"({document.relative_to(root / 'docs')})" in index, document
+
+
+def test_every_name_in_stats_and_health_is_documented() -> None:
+    stats, health = (root / "docs/reference/stats.md").read_text().split("## Health")
+    node = Node(NodeSettings(), os.urandom, wall_ms=0)
+    assert re.findall(r"^\| `(\w+)` \|", stats, re.MULTILINE) == list(node.stats(0.0))
+    answered = json.loads(health_answer(node.health(Check.PUSH)).body)
+    assert re.findall(r"^\| `(\w+)` \|", health, re.MULTILINE) == list(answered)
+
+
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    named = re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", (root / "docs/explanation/architecture.md").read_text())
+    assert len(named) > 20
+    for name in named:
+        assert (root / "dqtw" / name).exists(), name

@@ -1,0 +1,72 @@
+"""With which status a process leaves, and what its signals do."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from twisted.internet.base import ReactorBase
+
+from dqtw.process.signals import on_hangup, take_over_stopping
+
+
+class FakeReactor:
+    """The parts of a reactor that signals meet."""
+
+    def sigTerm(self, *_: object) -> None: ...
+
+    def sigInt(self, *_: object) -> None: ...
+
+    def callFromThread(self, call: object, *arguments: object) -> None:
+        assert callable(call)
+        call(*arguments)
+
+
+@pytest.fixture
+def reactor() -> Iterator[ReactorBase]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield cast(ReactorBase, FakeReactor())
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_stopping_is_taken_over_from_twisted(reactor: ReactorBase) -> None:
+    signal.signal(signal.SIGTERM, reactor.sigTerm)
+    signal.signal(signal.SIGINT, reactor.sigInt)
+    stops: list[str] = []
+    take_over_stopping(reactor, lambda: stops.append("stop"))
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
+    assert stops == ["stop", "stop"]
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored(reactor: ReactorBase) -> None:
+    signal.signal(signal.SIGTERM, reactor.sigTerm)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    take_over_stopping(reactor, lambda: None)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_hangup_reloads(reactor: ReactorBase) -> None:
+    reloads: list[str] = []
+    on_hangup(reactor, lambda: reloads.append("reload"))
+    signal.raise_signal(signal.SIGHUP)
+    assert reloads == ["reload"]
+
+
+def leave_with(status: int) -> subprocess.CompletedProcess[str]:
+    """A process that has an exit status of its own."""
+    program = (
+        "import atexit; from dqtw.process.signals import ExitStatus\n"
+        f"own = ExitStatus(); own.apply(); own.status = {status}; atexit.register(print, 'cleaned up'); print('done')\n"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("status", [0, 1, 3, 4])
+def test_a_process_leaves_with_its_own_status_and_after_what_others_do_at_its_end(status: int) -> None:
+    ended = leave_with(status)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "done\ncleaned up\n", "")

@@ -1,0 +1,197 @@
+"""REST requests and answers as values, without any server."""
+
+import json
+from inspect import isclass
+
+import pytest
+
+from dqtw.core import errors
+from dqtw.core.commands import Delivered, Delivery, Get, Inspected, Nack, Push, Pushed, State, Touch
+from dqtw.core.errors import BadRequest, Full, OwnerDown, Refusal, TooLarge, Unauthorized, Unknown
+from dqtw.core.health import Health
+from dqtw.core.message import Message, MessageId, Receipt
+from dqtw.wire import rest, rest_batch
+from dqtw.wire.problem import Answer, internal_problem, problem, statuses
+
+message_id = MessageId("n", "01ARZ3NDEKTSV4RRFFQ69G5FAV", 7)
+receipt = Receipt(message_id, "t0")
+
+
+def headers(answer: Answer) -> dict[str, str]:
+    return dict(answer.headers)
+
+
+def all_codes() -> set[str]:
+    known = [value for value in vars(errors).values() if isclass(value) and issubclass(value, Refusal)]
+    return {refusal.code for refusal in known if hasattr(refusal, "code")}
+
+
+def test_every_refusal_has_a_status() -> None:
+    """No refusal can leave the door without a status."""
+    assert set(statuses) == all_codes() | {"internal"}
+
+
+def test_a_problem_says_all_that_rfc_9457_asks_for() -> None:
+    """A generic client can read what is wrong."""
+    answer = problem(Unknown("gone"))
+    assert (answer.status, answer.content_type) == (404, "application/problem+json")
+    assert json.loads(answer.body) == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "gone",
+        "code": "unknown",
+    }
+
+
+@pytest.mark.parametrize("refusal", [Full(""), OwnerDown("")])
+def test_what_may_be_asked_again_says_when(refusal: Refusal) -> None:
+    """429 and 503 say after how many seconds."""
+    assert int(headers(problem(refusal))["Retry-After"]) >= 1
+
+
+def test_a_401_says_how_to_authenticate() -> None:
+    """As HTTP wants it."""
+    assert headers(problem(Unauthorized("")))["WWW-Authenticate"] == 'Bearer realm="dqtw"'
+
+
+def test_a_defect_tells_nothing() -> None:
+    """Whatever failed stays within."""
+    assert json.loads(internal_problem().body)["code"] == "internal"
+
+
+def test_a_query_is_read() -> None:
+    """Percent and plus are decoded; empty pieces mean nothing."""
+    assert rest.parse_query(b"&wait=%31+2&&ack", ("wait", "ack")) == {"wait": "1 2", "ack": ""}
+
+
+@pytest.mark.parametrize("raw", [b"a=1", b"wait=1&wait=1", b"wait=%ff", b"\xff", b"=1"])
+def test_a_query_that_says_anything_else_is_refused(raw: bytes) -> None:
+    """Typing errors do not pass silently."""
+    with pytest.raises(BadRequest):
+        rest.parse_query(raw, ("wait",))
+
+
+def test_a_clients_word_is_quoted_short() -> None:
+    """An answer does not grow with the nonsense it is about."""
+    assert len(rest.quote("\x1b\u2028" * 5000)) < 1000
+    assert rest.quote("\x1b").isprintable()
+
+
+def test_a_push_is_read() -> None:
+    """Type and key come from headers, the wait from the query."""
+    push = rest.parse_push({"wait": "1.5"}, [b"a/b"], ["ä".encode()], b"x")
+    assert push == Push(b"x", "a/b", "ä", 1.5)
+    assert rest.parse_push({}, [], [], b"") == Push(b"")
+
+
+def test_a_get_is_read() -> None:
+    """A wait beyond 30 seconds counts as 30."""
+    assert rest.parse_get({}) == Get()
+    assert rest.parse_get({"wait": "31", "lease": "0.25", "ack": "now"}) == Get(1, 30.0, 0.25, ack_now=True)
+    assert rest.parse_get_batch({"max": "1000"}) == Get(1000)
+
+
+def test_a_nack_and_a_touch_are_read() -> None:
+    """A touch without a lease takes the delivery's own."""
+    assert rest.parse_nack(str(receipt), {}) == Nack(receipt)
+    assert rest.parse_nack(str(receipt), {"delay": "2"}) == Nack(receipt, 2.0)
+    assert rest.parse_touch(str(receipt), {}) == Touch(receipt)
+    assert rest.parse_touch(str(receipt), {"lease": "2"}) == Touch(receipt, 2.0)
+
+
+@pytest.mark.parametrize("values", [[], [b"Bearer a", b"Bearer a"], [b"Basic a"], [b"Bearer "], [b"Bearer a b"]])
+def test_an_authorization_that_is_no_bearer_is_refused(values: list[bytes]) -> None:
+    """Exactly one token is looked at."""
+    with pytest.raises(Unauthorized):
+        rest.parse_bearer(values)
+
+
+def test_an_authorization_holds_the_token() -> None:
+    """Any printable token is one."""
+    assert rest.parse_bearer([b"bearer  a!~/=b"]) == b"a!~/=b"
+
+
+def test_a_push_is_answered_with_its_place() -> None:
+    """201 for a new one, 200 for one seen before."""
+    answer = rest.pushed_answer(Pushed(message_id, 2, 3))
+    assert (answer.status, headers(answer)) == (201, {"Location": f"/messages/{message_id}"})
+    assert json.loads(answer.body) == {"id": str(message_id), "copies": 2, "members": 3}
+    again = rest.pushed_answer(Pushed(message_id, 2, 3, duplicate=True))
+    assert (again.status, json.loads(again.body)["duplicate"]) == (200, True)
+
+
+def test_a_delivery_is_its_bytes() -> None:
+    """The body is the very object that is on the queue: nothing is copied."""
+    body = b"\x00\xff"
+    answer = rest.delivered_answer((Delivery(receipt, 3, 0.1, Message(body, "a/b")),))
+    assert answer.body is body
+    assert (answer.status, answer.content_type) == (200, "a/b")
+    told = headers(answer)
+    assert told["Dqtw-Receipt"] == str(receipt)
+    assert (told["Dqtw-Id"], told["Dqtw-Attempt"], told["Dqtw-Lease"]) == (str(message_id), "3", "0.1")
+
+
+def test_no_delivery_is_204() -> None:
+    """Nothing is no error."""
+    assert rest.delivered_answer(Delivered().deliveries) == Answer(204)
+
+
+def test_what_is_known_of_a_message_is_told() -> None:
+    """In the words of the contract."""
+    answer = rest.inspected_answer(message_id, Inspected(State.LEASED, 2, 5, "a/b", 1.5))
+    assert json.loads(answer.body) == {
+        "id": str(message_id),
+        "state": "leased",
+        "attempts": 2,
+        "bytes": 5,
+        "type": "a/b",
+        "age": 1.5,
+    }
+
+
+def test_health_is_503_with_reasons_or_200() -> None:
+    """For a balancer the status, for a person the reasons."""
+    well, ill = (
+        Health(ok=True, reasons=(), in_session=1, copies=2, members=3),
+        Health(ok=False, reasons=("full", "draining"), in_session=0, copies=1, members=3),
+    )
+    assert rest.health_answer(well).status == 200
+    answer = rest.health_answer(ill)
+    assert answer.status == 503
+    assert json.loads(answer.body) == {
+        "ok": False,
+        "reasons": ["full", "draining"],
+        "in_session": 0,
+        "copies": 1,
+        "members": 3,
+    }
+
+
+def test_a_batch_of_pushes_is_read_item_by_item() -> None:
+    """Each item is a push or its own refusal."""
+    items = [{"text": "ä", "type": "a/b", "key": "k"}, {"base64": "/w=="}, {"text": "12345"}, 7]
+    first, second, third, fourth = rest_batch.parse_push_batch(json.dumps(items).encode(), 4)
+    assert (first, second) == (Push("ä".encode(), "a/b", "k"), Push(b"\xff"))
+    assert isinstance(third, TooLarge)
+    assert isinstance(fourth, BadRequest)
+
+
+def test_batches_are_answered_item_by_item() -> None:
+    """In their order."""
+    answer = rest_batch.push_batch_answer([Pushed(message_id, 1, 1), Full("no room")])
+    assert json.loads(answer.body) == [
+        {"id": str(message_id), "copies": 1, "members": 1},
+        {"code": "full", "detail": "no room"},
+    ]
+
+
+def test_a_delivered_batch_has_text_where_it_is_utf_8() -> None:
+    """And base64 where it is not."""
+    deliveries = [Delivery(receipt, 1, 60.0, Message(body)) for body in (b"", "ä\u2028".encode(), b"\xff")]
+    told = json.loads(rest_batch.get_batch_answer(deliveries).body)
+    assert [(item.get("text"), item.get("base64")) for item in told] == [
+        ("", None),
+        ("ä\u2028", None),
+        (None, "/w=="),
+    ]
