@@ -88,6 +88,10 @@ class Door:
     def _bad(self, text: str, failure: Failure) -> BadOption:
         return BadOption(f"--{self.option}", f"can't listen on {shown(text)}: {_why(failure.value)}")
 
+    def hosts(self) -> list[IAddress]:
+        """What it listens on."""
+        return [port.getHost() for port in self._ports]
+
     def addresses(self) -> list[str]:
         """Where it listens, for the log."""
         return [_address(port.getHost()) for port in self._ports]

@@ -13,14 +13,16 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from dqtw.core.commands import Command, Delivered, GiveBack, Outcome, Success
-from dqtw.core.effects import Answer
+from dqtw.core.effects import Answer, Effect, Event, Reply
 from dqtw.core.errors import Refusal
 from dqtw.core.health import Check, Health
+from dqtw.core.leaving import Departure
 from dqtw.core.node import Node
+from dqtw.core.peer_messages import Asking, PeerAnswer, PeerRequest
 
 Ticket: TypeAlias = int
 
-_log = Logger()
+_log = Logger(namespace="dqtw")
 
 timer_seconds_max = 3600.0  # a deadline further away is looked at again by then
 
@@ -37,14 +39,33 @@ class Clock(Protocol):
         ...
 
 
-class Driver:
-    """One node, alive in a reactor."""
+class PeerLink(Protocol):
+    """What carries requests to peers, whatever the transport."""
 
-    def __init__(self, node: Node, clock: Clock) -> None:
+    def send(self, asking: Asking, answered: Callable[[PeerAnswer], None]) -> None:
+        """Send a request; ``answered`` is called at most once, with the peer's answer or with `Failed`.
+
+        Nothing is ever sent twice, an answer is never made up, and a request that reaches another node than
+        ``asking.peer`` is not carried out there.
+        """
+        ...
+
+
+class Driver:
+    """One node, alive in a reactor.
+
+    Attributes:
+        departed: fires when the node may go, having handed over what it held, with how it goes.
+    """
+
+    def __init__(self, node: Node, clock: Clock, link: PeerLink | None = None) -> None:
+        self.departed: Deferred[Departure] = Deferred()
         self._node = node
         self._clock = clock
+        self._link = link
         self._tickets = 0
         self._answered: dict[Ticket, Callable[[Outcome], None]] = {}
+        self._replied: dict[Ticket, Callable[[PeerAnswer], None]] = {}
         self._turn: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
 
@@ -79,10 +100,32 @@ class Driver:
         ticket = self.submit(command, lambda outcome: _fire(asked, outcome))
         return asked
 
+    def peer_asks(self, request: PeerRequest, replied: Callable[[PeerAnswer], None]) -> None:
+        """A peer asks the node for something; ``replied`` is called once, in a later reactor turn."""
+        self._tickets += 1
+        self._replied[self._tickets] = replied
+        self._node.peer_asks(self._clock.seconds(), self._tickets, request)
+        self._end_turn_soon()
+
+    def start(self, address: str = "") -> None:
+        """Begin to talk with the peers, and tell them the URL at which they reach this node."""
+        self._node.life.address = address
+        self._end_turn_soon()
+
     def drain(self) -> None:
         """Begin to leave: nothing more is taken in, and nobody is left waiting."""
         self._node.drain(self._clock.seconds())
         self._end_turn_soon()
+
+    @property
+    def node_id(self) -> str:
+        """This node's id."""
+        return self._node.settings.node
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All node ids of the cluster, this one included."""
+        return self._node.settings.members
 
     @property
     def messages_count(self) -> int:
@@ -104,16 +147,33 @@ class Driver:
 
     def _end_turn(self) -> None:
         self._turn = None
-        for effect in self._node.take_effects():
-            self._hand_over(effect)
+        for effect in self._node.take_effects(self._clock.seconds()):
+            try:
+                self._carry_out(effect)
+            except Exception:  # it must not keep the other effects, or the timer, from being seen to
+                _log.failure("{effect} could not be carried out", effect=type(effect).__name__)
         self._arm()
 
-    def _hand_over(self, answer: Answer) -> None:
-        """Tell who asked; one that fails over it must not keep the others' answers, or the timer, from them."""
-        try:
-            self._answered.pop(answer.ticket)(answer.outcome)
-        except Exception:
-            _log.failure("an answer could not be handed over")
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Answer():
+                self._answered.pop(effect.ticket)(effect.outcome)
+            case Reply():
+                self._replied.pop(effect.ticket)(effect.answer)
+            case Asking():
+                self._send(effect)
+            case Event():
+                _log.info(effect.what, **effect.facts)
+            case Departure():
+                self.departed.callback(effect)
+
+    def _send(self, asking: Asking) -> None:
+        assert self._link is not None, "a node with peers needs a link to them"
+        self._link.send(asking, lambda answer: self._peer_answered(asking.call, answer))
+
+    def _peer_answered(self, call: int, answer: PeerAnswer) -> None:
+        self._node.peer_answers(self._clock.seconds(), call, answer)
+        self._end_turn_soon()
 
     def _arm(self) -> None:
         """Let the one timer go off at the next deadline."""

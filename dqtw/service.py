@@ -13,9 +13,11 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from dqtw import __version__
+from dqtw.cluster import Cluster, address_of, check_exposed, door_for_peers, link_to_peers, secret_of
+from dqtw.core.leaving import Departure
 from dqtw.core.node import Node
 from dqtw.core.settings import NodeSettings
-from dqtw.doors import Door, endpoint_of
+from dqtw.doors import Door
 from dqtw.driver import Driver
 from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
@@ -46,22 +48,19 @@ def build_service(settings: Settings, reactor: ReactorBase, json_log: IO[Any] | 
     Raises:
         BadOption: a door can't listen, or what an option names can't be used.
     """
-    _check_alone(settings, reactor)
     follow_monotonic_time(reactor)
-    tokens = _tokens(settings)
-    driver = Driver(Node(settings.node, os.urandom, time.time_ns() // 1_000_000), reactor)
+    tokens, secret = _tokens(settings), secret_of(settings)
+    link = link_to_peers(secret, reactor)
+    driver = Driver(Node(reactor.seconds(), settings.node, os.urandom, time.time_ns() // 1_000_000), reactor, link)
     doors = _doors(settings, driver, reactor, tokens)
-    service = NodeService(reactor, driver, doors, tokens, json_log, exit_status := ExitStatus())
+    cluster = Cluster(door_for_peers(settings, secret, driver, reactor), link) if settings.peer_listen else None
+    service = NodeService(reactor, driver, doors, tokens, json_log, exit_status := ExitStatus(), cluster)
     service.open_doors()
+    if cluster is not None:
+        check_exposed(settings, cluster.door)
+        service.be_known_as(address_of(settings, cluster.door))
     exit_status.apply()
     return service
-
-
-def _check_alone(settings: Settings, reactor: ReactorBase) -> None:
-    if settings.node.peers:
-        raise BadOption("--peer", "this version runs a node alone, not yet a cluster")
-    if settings.peer_listen:
-        endpoint_of("peer-listen", settings.peer_listen, reactor)
 
 
 def _tokens(settings: Settings) -> Tokens | None:
@@ -116,6 +115,7 @@ class NodeService(Service):
         tokens: Tokens | None,
         json_log: IO[Any] | None,
         exit_status: ExitStatus,
+        cluster: Cluster | None = None,
     ) -> None:
         self._reactor = reactor
         self._driver = driver
@@ -123,7 +123,11 @@ class NodeService(Service):
         self._tokens = tokens
         self._json_log = json_log
         self._exit = exit_status
+        self._cluster = cluster
         self._leaving = False
+        self._address = ""
+        self._has_departed = False
+        driver.departed.addCallback(self._depart)
 
     def open_doors(self) -> None:
         """Listen on every endpoint.
@@ -131,8 +135,15 @@ class NodeService(Service):
         Raises:
             BadOption: one of them can't.
         """
-        for door in self._doors:
+        for door in self._all_doors():
             door.open(self._reactor, self._failed)
+
+    def be_known_as(self, address: str) -> None:
+        """Tell peers this URL as the one at which they reach this node."""
+        self._address = address
+
+    def _all_doors(self) -> list[Door]:
+        return self._doors if self._cluster is None else [*self._doors, self._cluster.door]
 
     @override
     def setServiceParent(self, parent: Any) -> None:
@@ -155,13 +166,16 @@ class NodeService(Service):
     def _ready(self) -> None:
         take_over_stopping(self._reactor, self._stop)
         on_hangup(self._reactor, self._reload)
-        for door in self._doors:
+        for door in self._all_doors():
             _log.info("{door} on {addresses}", door=door.name, addresses=", ".join(door.addresses()))
-        _log.info("dqtw {version} is ready", version=__version__)
+        is_alone = len(self._driver.members) == 1
+        what = "is ready" if is_alone else f"starts as {self._driver.node_id} of {', '.join(self._driver.members)}"
+        _log.info("dqtw {version} {what}", version=__version__, what=what)
         self._check_open_files()
+        self._driver.start(self._address)
 
     def _check_open_files(self) -> None:
-        wanted = own_files + sum(door.connections_max for door in self._doors)
+        wanted = own_files + sum(door.connections_max for door in self._all_doors())
         if (allowed := allow_open_files(wanted)) < wanted:
             _log.warn(
                 "this process may have {allowed} files open, too few for --max-connections at all doors: {wanted}",
@@ -196,13 +210,24 @@ class NodeService(Service):
 
     async def _leave(self) -> None:
         """Refuse what is new, answer what is under way, close, and tell what is lost."""
-        _log.info("draining")
-        self._driver.drain()
+        if not self._has_departed:
+            _log.info("draining")
+            self._driver.drain()
+        departure = await self._driver.departed
         await gatherResults([door.shut() for door in self._doors])
         await self._finish_connections()
-        count = self._driver.messages_count
+        if self._cluster is not None:
+            await self._cluster.close()
+        count = departure.messages_lost if len(self._driver.members) > 1 else self._driver.messages_count
+        self._exit.status = self._exit.status or departure.status.value
         log = _log.warn if count else _log.info
         log("stopped; messages that end with this node: {count}", count=count)
+
+    def _depart(self, departure: Departure) -> Departure:
+        """The node may go: it holds nothing that is not held elsewhere, or was told not to wait any longer."""
+        self._has_departed = True
+        self._stop()
+        return departure
 
     async def _finish_connections(self) -> None:
         until = self._reactor.seconds() + finish_seconds_max

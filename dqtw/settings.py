@@ -14,6 +14,7 @@ from dqtw.options import BadOption, Option, by_name, closed, options
 from dqtw.process.memory import memory_bytes_max
 from dqtw.values import shown
 
+peer_listen_default: Final = "tcp:8081:interface=127.0.0.1"
 message_bytes_limit: Final = 2**30  # the longest body that the line protocol can announce
 
 # Kubernetes gives every container the addresses of the services around it, under the services'
@@ -31,6 +32,8 @@ class Settings:
         line: endpoint strings of the line protocol's door.
         peer_listen: endpoint string where peers reach this node; empty for none.
         max_connections: how many connections each door holds at once.
+        peer_secret_file: the cluster's secret; None: it has none.
+        insecure_peers: peers may come without a secret from other machines.
         token_file: the tokens that clients must show; None: anybody may come.
         log_format: how log lines are written.
     """
@@ -41,6 +44,8 @@ class Settings:
     peer_listen: str
     max_connections: int
     token_file: Path | None
+    peer_secret_file: Path | None
+    insecure_peers: bool
     log_format: Literal["text", "json"]
 
 
@@ -138,8 +143,13 @@ def _from_key(option: Option, name: str, value: object) -> Given:
 
 
 def _type_names(option: Option) -> str:
-    words = {int: "an integer", float: "a number with a fraction", str: "a string"}
+    words = {bool: "a boolean", int: "an integer", float: "a number with a fraction", str: "a string"}
     return " or ".join(words[type_] for type_ in option.kind.written)
+
+
+def _absolute(path: str | None) -> Path | None:
+    """The file, wherever a daemon may change its directory to."""
+    return None if path is None else Path(os.path.abspath(path))
 
 
 class _Checked:
@@ -165,9 +175,11 @@ class _Checked:
             node=self._node(),
             http=http,
             line=line,
-            peer_listen=self._one("peer-listen") or "",
+            peer_listen=self._one("peer-listen") or (peer_listen_default if self._values["peer"] else ""),
             max_connections=self._one("max-connections"),
-            token_file=Path(os.path.abspath(token_file)) if token_file else None,  # a daemon changes its directory
+            token_file=_absolute(token_file),
+            peer_secret_file=_absolute(self._one("peer-secret-file")),
+            insecure_peers=self._one("insecure-peers"),
             log_format=self._one("log-format"),
         )
 

@@ -116,6 +116,13 @@ def read_text(text: str) -> str:
     return text
 
 
+def read_flag(text: str) -> bool:
+    """Yes or no."""
+    if text.lower() not in ("yes", "no", "true", "false"):
+        raise ValueError(f"{shown(text)} is neither yes nor no")
+    return text.lower() in ("yes", "true")
+
+
 def one_of(*words: str) -> Reader:
     """A reader that takes one of these words."""
 
@@ -137,4 +144,5 @@ peer: Final = Kind(read_peer, (str,))
 url: Final = Kind(read_url, (str,))
 endpoint: Final = Kind(read_text, (str,))
 path: Final = Kind(read_text, (str,))
+flag: Final = Kind(read_flag, (bool, str))
 log_format: Final = Kind(one_of("text", "json"), (str,))

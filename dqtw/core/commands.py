@@ -85,7 +85,8 @@ class Inspect:
     id: MessageId
 
 
-Command: TypeAlias = Push | Get | Ack | Nack | Touch | GiveBack | Inspect
+ById: TypeAlias = Ack | Nack | Touch | GiveBack | Inspect
+Command: TypeAlias = Push | Get | ById
 
 
 class State(Enum):

@@ -94,6 +94,10 @@ class Copy:
         self.seen.update(ids)
         return removed
 
+    def unsee(self, id: MessageId) -> None:
+        """Take a removal back that this copy's holder had no right to make, as if the id had never been met."""
+        self.seen.discard(id)
+
     def knows_removed(self, id: MessageId) -> bool:
         """Whether the id was seen and is not live."""
         return id in self.seen and id not in self.live

@@ -2,9 +2,11 @@
 
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dqtw.core.commands import Outcome
+from dqtw.core.leaving import Departure
+from dqtw.core.peer_messages import Asking, PeerAnswer
 
 
 @frozen
@@ -15,4 +17,24 @@ class Answer:
     outcome: Outcome
 
 
-Effect: TypeAlias = Answer
+@frozen
+class Reply:
+    """Tell the peer that holds this ticket."""
+
+    ticket: int
+    answer: PeerAnswer
+
+
+@frozen
+class Event:
+    """Something happened in the life of the node or of a peer; for the log.
+
+    Attributes:
+        what: in words, with the names of the facts in braces.
+    """
+
+    what: str
+    facts: dict[str, object] = field(factory=dict)
+
+
+Effect: TypeAlias = Answer | Reply | Asking | Event | Departure

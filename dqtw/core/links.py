@@ -1,25 +1,73 @@
 """What each peer is known to hold of this node's own queue."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterable, Iterator
 
-from dqtw.core.errors import Unreplicated
+from dqtw.core.errors import PeerFault, Unreplicated
+from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
+from dqtw.core.opener import Opener, Stage
+from dqtw.core.peer_messages import Open, Put, Role
+from dqtw.core.peers import Peer, Peers
+from dqtw.core.ports import Flight, LinksOwner
+from dqtw.core.ranges import IdSet
 
 
 class Links:
-    """The links to all peers; with no peers there is nobody to wait for."""
+    """The owner's sessions with all its peers; with no peers there is nobody to wait for."""
 
-    def __init__(self, copies: int) -> None:
+    def __init__(
+        self,
+        copies: int,
+        peers: Peers,
+        owner: LinksOwner,
+        entropy: Callable[[int], bytes],
+        open_request: Callable[[str], Open],
+    ) -> None:
+        self.copy = owner.copy
+        self.keys = owner.keys
+        self.open_request = open_request
         self._copies = copies
+        self._owner = owner
+        self._openers = {peer.id: Opener(peer, Role.OWNER, self, entropy) for peer in peers}
+        self._wanted: set[str] = set()
 
-    def in_session(self) -> Collection[str]:
+    # What the owner asks.
+
+    def __iter__(self) -> Iterator[Opener]:
+        return iter(self._openers.values())
+
+    def __getitem__(self, peer: str) -> Opener:
+        return self._openers[peer]
+
+    def in_session(self) -> list[str]:
         """The peers in session now."""
-        return ()
+        return [peer for peer, opener in self._openers.items() if opener.in_session]
+
+    def all_joined(self) -> bool:
+        """Whether every peer is in session, and has nothing that is not here."""
+        return all(opener.is_joined for opener in self._openers.values())
+
+    def all_settled(self) -> bool:
+        """Whether every peer is in session and has all that is here, and nothing else."""
+        return all(opener.is_settled for opener in self._openers.values())
+
+    def rescue_is_done(self) -> bool:
+        """Whether no peer in session has anything that is not here."""
+        return all(opener.is_joined for opener in self._openers.values() if opener.in_session)
 
     @property
     def needed(self) -> int:
         """How many messages of this queue are known to be held by a peer only, and are on their way here."""
-        return 0
+        union = IdSet(self.copy.queue)
+        for opener in self._openers.values():
+            if opener.session is not None and opener.session.need:
+                union.update(opener.session.need)
+        return len(union - self.copy.seen) if union else 0
+
+    def is_needed(self, id: MessageId) -> bool:
+        """Whether this message is held by a peer only, and is on its way here."""
+        sessions = (opener.session for opener in self._openers.values())
+        return id not in self.copy.seen and any(session is not None and id in session.need for session in sessions)
 
     def check_enough(self) -> None:
         """See whether a push could get its copies.
@@ -31,8 +79,161 @@ class Links:
         if have < self._copies:
             raise Unreplicated(f"a push needs {self._copies} copies, {have} can be had now")
 
+    def known_by(self, id: MessageId) -> int:
+        """How many nodes, this one included, know this id as it is here."""
+        return 1 + sum(opener.knows(id) for opener in self._openers.values())
+
+    # What the owner tells.
+
     def put(self, id: MessageId) -> None:
         """The queue has a new message, of which the peers do not know."""
+        for opener in self._openers.values():
+            if opener.session is not None:
+                opener.session.note_fresh(id)
 
-    def gone(self, id: MessageId) -> None:
+    def gone(self, id: MessageId, record: KeyRecord | None = None) -> None:
         """A message left the queue, and the peers do not know."""
+        for opener in self._openers.values():
+            if opener.session is not None:
+                opener.session.note_gone(id)
+                if record is not None:
+                    opener.session.keys.appendleft(record)
+
+    def want(self, peer: str) -> None:
+        """Keep a session with that peer from now on."""
+        self._wanted.add(peer)
+
+    def end_all(self, now: float) -> None:
+        """End every session, and open none until they are wanted again."""
+        self._wanted.clear()
+        for opener in self._openers.values():
+            opener.end(now)
+
+    def pump(self, now: float) -> None:
+        """Send what is to be sent."""
+        for peer, opener in self._openers.items():
+            if peer in self._wanted:
+                opener.pump(now)
+
+    def deadlines(self) -> Iterator[float | None]:
+        """When `pump` is next needed."""
+        for peer, opener in self._openers.items():
+            if peer in self._wanted:
+                yield opener.deadline()
+
+    # Whether this is still the owner.
+
+    def in_doubt(self, now: float) -> bool:
+        """Whether some peer may have learned of a greater incarnation since it last confirmed this one."""
+        return any(opener.is_doubtful(now) for opener in self._openers.values())
+
+    def freshen(self) -> None:
+        """Ask every peer in session for a fresh answer."""
+        for opener in self._openers.values():
+            opener.freshen()
+
+    def is_fresh(self, now: float, since: float) -> bool:
+        """Whether each peer has answered something asked since, or is out of session for good reason."""
+        return all(
+            opener.is_confirmed(now, since) if opener.in_session else not opener.is_doubtful(now)
+            for opener in self._openers.values()
+        )
+
+    # What the openers tell; see `dqtw.core.ports.OpenerHome`.
+
+    def incarnation(self) -> str:
+        """In which incarnation the owner speaks."""
+        return self._owner.incarnation
+
+    def is_complete(self) -> bool:
+        """Whether the owner has recovered all there is."""
+        return self._owner.is_complete()
+
+    def ready_count(self) -> int:
+        """How many messages could be delivered now."""
+        return self._owner.ready_count()
+
+    def check(self, ids: IdSet) -> None:
+        """See whether a peer may know of these ids.
+
+        Raises:
+            PeerFault: they were never given.
+        """
+        last = ids.last(self._owner.incarnation)
+        if last > self._owner.last_number():
+            raise PeerFault(f"a peer knows number {last} of this incarnation, which was never given")
+
+    def session_begun(self, opener: Opener) -> None:
+        """The peer is in session."""
+        self._owner.peer_joined(opener.peer.id)
+
+    def session_ended(self, opener: Opener) -> None:
+        """The peer is no longer in session."""
+        self._owner.peer_left(opener.peer.id)
+
+    def fenced(self, now: float, opener: Opener, greatest: str) -> None:  # noqa: ARG002
+        """The peer knows a greater incarnation."""
+        self._owner.fenced(now, greatest)
+
+    def shared(self, opener: Opener) -> None:
+        """The peer has given its copy to another peer."""
+        self._owner.peer_shared(opener.peer.id)
+
+    def sent(self, opener: Opener, flight: Flight) -> None:
+        """This is on its way to the peer."""
+        self._owner.peer_sent(opener.peer.id, flight.put)
+
+    def unsent(self, opener: Opener, flight: Flight) -> None:
+        """This did not go to the peer after all."""
+        self._owner.peer_not_sent(opener.peer.id, flight.put)
+
+    def known(self, opener: Opener, flight: Flight) -> None:
+        """The peer knows all this now."""
+        self._owner.peer_knows(opener.peer.id, flight.put, flight.gone)
+
+    def removed(self, opener: Opener | None, ids: IdSet) -> None:
+        """The peer knows these as removed; so do all the others, soon."""
+        for other in self._openers.values():
+            if other is not opener and other.session is not None:
+                other.session.note_all_gone(ids)
+        self._owner.removed_elsewhere(ids)
+
+    def rescued(self, now: float, opener: Opener | None, put: tuple[Put, ...]) -> None:
+        """The peer had these messages; the others get what was news here."""
+        for id in self._owner.recovered(now, put):
+            for other in self._openers.values():
+                if other is not opener and other.session is not None:
+                    other.session.note_recovered(id)
+
+    # What a peer brings that is not in session: one that holds more of this queue than its owner, and is leaving.
+
+    def remove(self, ids: IdSet) -> bool:
+        """Know these ids as removed; whether that was news.
+
+        Raises:
+            PeerFault: they were never given.
+        """
+        self.check(ids)
+        new = ids - (self.copy.seen - self.copy.live_ids)
+        if new:
+            self.removed(None, new)
+        return bool(new)
+
+    def hold(self, now: float, puts: tuple[Put, ...]) -> bool:
+        """Take these messages in, but for those that were seen before; whether there was news.
+
+        Raises:
+            PeerFault: they were never given.
+        """
+        self.check(IdSet.of(self.copy.queue, (put.id for put in puts)))
+        new = tuple(put for put in puts if put.id not in self.copy.seen)
+        self.rescued(now, None, new)
+        return bool(new)
+
+    def given_away(self, ids: Iterable[MessageId]) -> None:
+        """It has fetched these."""
+        self._owner.given_away(ids)
+
+    def stage(self, peer: Peer) -> Stage:
+        """How far the link with that peer has come."""
+        return self._openers[peer.id].stage

@@ -1,200 +1,350 @@
 """One node as a deterministic machine.
 
-A command, a withdrawal or the time goes in; effects come out (`Node.take_effects`). Nothing in here reads a clock,
-draws a random number or touches a socket, so that a whole cluster of nodes can be run, faults and all, from one seed.
-Every call takes ``now``, seconds of a monotonic clock, which must not go back from one call to the next.
+A command, a peer's request or answer, or the time goes in; effects come out (`Node.take_effects`). Nothing in here
+reads a clock, draws a random number or touches a socket, so that a whole cluster of nodes can be run, faults and all,
+from one seed. Every call takes ``now``, seconds of a monotonic clock, which must not go back from one call to the next.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import Enum
+from typing import Final
 
-from dqtw.core.commands import (
-    Ack,
-    Command,
-    Delivered,
-    Get,
-    GiveBack,
-    Inspect,
-    Nack,
-    Outcome,
-    Push,
-    State,
-    Touch,
-)
-from dqtw.core.effects import Answer, Effect
-from dqtw.core.errors import Draining, Full, Refusal, Unreplicated
+from attrs import evolve
+
+from dqtw.core.commands import Ack, ById, Command, Delivered, Get, GiveBack, Inspect, Nack, Outcome, Push, Touch
+from dqtw.core.doubt import Doubt
+from dqtw.core.effects import Answer, Effect, Event, Reply
+from dqtw.core.errors import Fenced, Full, Refusal, Starting, TooLarge, Unreplicated
+from dqtw.core.exchange import Exchanges
+from dqtw.core.forwarding import Forwarding
 from dqtw.core.health import Check, Health
+from dqtw.core.holder import Holder, OwnCopy
+from dqtw.core.home import home_of
 from dqtw.core.incarnation import fresh_incarnation, random_bytes
-from dqtw.core.links import Links
+from dqtw.core.life import Life, Phase
 from dqtw.core.message import MessageId
 from dqtw.core.owner import Owner
+from dqtw.core.peer_messages import Declined, Forward, Forwarded, Open, PeerAnswer, PeerRequest, Role
+from dqtw.core.peers import Peers
 from dqtw.core.queue import unknown
 from dqtw.core.settings import NodeSettings
+from dqtw.core.start import Start
+from dqtw.core.stats import node_stats
 
-
-class Phase(Enum):
-    """What a node is doing with its life."""
-
-    STARTING = "starting"
-    SERVING = "serving"
-    DRAINING = "draining"
-    FENCED = "fenced"
+look_again_s: Final = 0.25  # how often conditions that no event announces are looked at, in a cluster
+gap_s: Final = 2.0  # a node that was not run for so long can't judge others by their silence
+get_patience_s: Final = 10.0  # how long a get that does not wait may take to ask every peer
+boot_bytes: Final = 16
 
 
 class Node:
     """The whole of a node, but for the world around it."""
 
-    def __init__(self, settings: NodeSettings, entropy: Callable[[int], bytes], wall_ms: int) -> None:
-        """Prepare a node.
+    def __init__(self, now: float, settings: NodeSettings, entropy: Callable[[int], bytes], wall_ms: int) -> None:
+        """Start a node.
 
         Args:
+            now: the monotonic clock, in seconds.
             settings: what it was told.
             entropy: gives as many random bytes as asked for.
             wall_ms: the wall clock, milliseconds since 1970; it only makes the incarnation sortable.
         """
         self.settings = settings
-        self.phase = Phase.SERVING
+        self.started_at = now
+        self.boot = entropy(boot_bytes).hex()
+        self._entropy = entropy
         self._effects: list[Effect] = []
-        self._links = Links(settings.copies)
-        incarnation = fresh_incarnation(wall_ms, entropy(random_bytes))
-        self._owner = Owner(settings, incarnation, entropy, self._links, self._answer)
+        self._foreign: set[int] = set()  # tickets of commands that peers have forwarded
+        self._last_step = now
+        self._look_at = now
+        self.peers = Peers(settings.node, self.boot, settings.peers, self._effects.append, self._note)
+        self.owner = Owner(settings, entropy, self.peers, self)
+        own = OwnCopy(self.owner.links, settings)
+        self.holder = Holder(settings, self.boot, self.peers, entropy, self, own)
+        self.exchanges = Exchanges(self.holder.held, self.peers, entropy, self._open_copy)
+        self.forwarding = Forwarding(settings.node, self.peers, self.holder.held, self.owner, self.answer)
+        self.doubt = Doubt(self.owner.links, settings.max_waiting)
+        start = Start(
+            now,
+            settings,
+            self.boot,
+            self.peers,
+            lambda greatest: fresh_incarnation(wall_ms, entropy(random_bytes), greatest),
+        )
+        self.life = Life(settings, self.peers, self.owner, self.holder, self.exchanges, start, self._note)
+        self._turn(now)
 
     # What comes in.
 
     def command(self, now: float, ticket: int, command: Command) -> None:
         """Do what a client asks; its answer is an effect, of this call or of a later one."""
         self.tick(now)  # what is due goes to who has waited for it, not to who comes now
-        try:
-            self._carry_out(now, ticket, command)
-        except Refusal as refusal:
-            self._answer(ticket, refusal)
-        self._owner.settle(now)
+        self._carry_out(now, ticket, command)
+        self._turn(now)
 
     def withdraw(self, now: float, ticket: int) -> bool:
         """Forget a request that only waits, for its client is gone; False for one that is answered all the same."""
-        waited = self._owner.withdraw(ticket)
+        waited = self.owner.withdraw(ticket) | self.forwarding.withdraw(ticket)
         self.tick(now)  # who stood behind it may be served now
         return waited
 
+    def peer_asks(self, now: float, ticket: int, request: PeerRequest) -> None:
+        """Do what a peer asks; the reply is an effect, of this call or of a later one."""
+        self.tick(now)
+        if isinstance(request, Forward) and request.node not in self.peers:
+            self._effects.append(Reply(ticket, Declined(f"{self.settings.node} knows no member {request.node}")))
+        elif isinstance(request, Forward):
+            self._foreign.add(ticket)
+            self._carry_out(now, ticket, request.command)
+        else:
+            self._effects.append(Reply(ticket, self.holder.answer(now, request)))
+        self._turn(now)
+
+    def peer_answers(self, now: float, call: int, answer: PeerAnswer) -> None:
+        """Take the answer to a request of this node, or `Failed` for one that can't have an answer."""
+        self._look(now)
+        self.peers.calls.answered(now, call, answer)
+        self._turn(now)
+
     def tick(self, now: float) -> None:
         """Do what is due."""
-        self._owner.tick(now)
-        self._owner.settle(now)
+        self._look(now)
+        self.peers.calls.tick(now)
+        self.owner.tick(now)
+        self._turn(now)
 
     def drain(self, now: float) -> None:
-        """Begin to leave: take nothing more in, and let nobody wait."""
+        """Begin to leave: take nothing more in, let nobody wait, and go when others hold all that is here."""
         self.tick(now)
-        self.phase = Phase.DRAINING
-        for poll in self._owner.polls.pop_all():
-            self._answer(poll.ticket, Delivered())
-        for push in self._owner.slots.pop_all():
-            self._answer(push.ticket, self._draining())
+        self.life.drain(now)
+        self.owner.dismiss(Delivered(), self.life.refusal())
 
     # What comes out.
 
-    def take_effects(self) -> list[Effect]:
-        """All effects since the last call, in order; the caller owes it to the world to carry them out."""
-        effects, self._effects = self._effects, []
+    def take_effects(self, now: float) -> list[Effect]:
+        """All effects since the last call, in order; the caller owes it to the world to carry them out.
+
+        Requests to peers are made up here, so that all that came in since the last call shares one.
+        """
+        self._turn(now)
+        self.owner.links.pump(now)
+        self.exchanges.carry_on(now)
+        departure = self.life.departure(now)
+        if departure is not None:
+            self._effects.append(departure)
+        effects = self._effects.copy()
+        self._effects.clear()
         return effects
 
     def next_deadline(self) -> float | None:
         """When `tick` is next needed."""
-        return min((when for when in self._owner.deadlines() if when is not None), default=None)
+        deadlines = [*self.owner.deadlines(), self.peers.calls.next_deadline()]
+        if len(self.peers):
+            deadlines.append(self._look_at)
+        return min((when for when in deadlines if when is not None), default=None)
+
+    @property
+    def phase(self) -> Phase:
+        """What the node is doing with its life."""
+        return self.life.phase
+
+    @property
+    def incarnation(self) -> str:
+        """The incarnation of this node's queue; empty before the start has taken one."""
+        return self.owner.incarnation
 
     @property
     def messages_count(self) -> int:
         """How many messages are on the queue."""
-        return len(self._owner.queue)
+        return len(self.owner.copy.live)
 
     def health(self, check: Check) -> Health:
         """Whether the node is well, and why not."""
-        in_session = len(self._links.in_session())
-        copies = 1 + in_session
+        in_session = len(self.owner.links.in_session())
         reasons = () if check is Check.LIVE else tuple(self._reasons(check))
-        return Health(not reasons, reasons, in_session, copies, len(self.settings.members))
+        return Health(not reasons, reasons, in_session, 1 + in_session, len(self.settings.members))
 
     def stats(self, now: float) -> dict[str, object]:
         """What an operator may want to know; names to JSON values, seconds end in ``_s``."""
-        queue, totals = self._owner.queue, self._owner.totals
-        oldest = queue.oldest_ready()
-        return {
-            "node": self.settings.node,
-            "state": self.phase.value,
-            "size": self.settings.size,
-            "queueSize": len(queue),
-            **{state.value: queue.count(state) for state in (State.READY, State.LEASED, State.DELAYED, State.WAITING)},
-            "bytes": queue.copy.body_bytes,
-            "oldest_ready_s": None if oldest is None else max(now - oldest.born_s, 0.0),
-            "waiting_polls": len(self._owner.polls),
-            "waiting_pushes": len(self._owner.slots),
-            "keys": len(self._owner.keys),
-            **{name: totals[name] for name in ("pushed", "delivered", "acked", "nacked", "lease_lost")},
-            "refused": {name[8:]: count for name, count in sorted(totals.items()) if name.startswith("refused_")},
-            "peers": {},
-            "copies": {},
-        }
+        return node_stats(self, now)
 
-    # How it is done.
+    # As time goes on.
 
-    def _carry_out(self, now: float, ticket: int, command: Command) -> None:
-        match command:
-            case Push():
-                self._check_open()
-                self._owner.push(now, ticket, command)
-            case Get():
-                self._check_open()
-                self._owner.get(now, ticket, command)
-            case Ack():
-                self._route(command.id)
-                self._owner.ack(now, ticket, command)
-            case Nack():
-                self._route(command.receipt.id)
-                self._owner.nack(now, ticket, command)
-            case GiveBack():
-                self._route(command.receipt.id)
-                self._owner.give_back(now, ticket, command)
-            case Touch():
-                self._route(command.receipt.id)
-                self._owner.touch(now, ticket, command)
-            case Inspect():
-                self._route(command.id)
-                self._owner.inspect(now, ticket, command)
+    def _look(self, now: float) -> None:
+        """See first whether this process was not run for a while: then the others' silence proves nothing."""
+        if now - self._last_step > gap_s:
+            for peer in self.peers:
+                peer.forgive(now)
+            self.doubt.begin_again(now)
+        self._last_step = now
 
-    def _route(self, id: MessageId) -> None:
+    def _turn(self, now: float) -> None:
+        """See what has become possible."""
+        if self.owner.incarnation and self.owner.greatest_met > self.owner.incarnation:
+            self.fenced(now, self.owner.greatest_met)
+        self.life.go_on(now)
+        if now >= self._look_at:
+            self._look_at = now + look_again_s
+            self.exchanges.begin(now)
+            self.holder.tidy(now)
+            self.life.look_for_readiness(now)
+            self.life.stay_in_touch(now)
+            if now - self.started_at > 1.0:  # a start of a healthy cluster has no news to tell
+                self.life.tell_what_is_missing(now)
+        for each in self.doubt.pop_cleared(now):
+            self._carry_out(now, each.ticket, each.command, is_cleared=True)
+        if self.life.is_serving and self.doubt.is_cleared(now):
+            self.owner.settle(now)
+
+    # Doing what is asked.
+
+    def _carry_out(self, now: float, ticket: int, command: Command, *, is_cleared: bool = False) -> None:
+        try:
+            match command:
+                case Push():
+                    self._push(now, ticket, command)
+                case Get():
+                    self._get(now, ticket, command, is_cleared=is_cleared)
+                case Ack() | Inspect():
+                    self._by_id(now, ticket, command, command.id, is_cleared=is_cleared)
+                case Nack() | Touch() | GiveBack():
+                    self._by_id(now, ticket, command, command.receipt.id, is_cleared=is_cleared)
+        except Refusal as refusal:
+            self.answer(ticket, refusal)
+
+    def _push(self, now: float, ticket: int, push: Push) -> None:
+        self._check_open()
+        if push.key is not None:
+            home = home_of(push.key, self.settings.members)
+            if home != self.settings.node and ticket not in self._foreign:
+                self.forwarding.forward(now, ticket, home, push)
+                return
+            if not self.owner.links.rescue_is_done():
+                raise Starting("the key may be among the messages that are still being recovered")
+        self.owner.push(now, ticket, push)
+
+    def _get(self, now: float, ticket: int, get: Get, *, is_cleared: bool) -> None:
+        self._check_open()
+        if not is_cleared and self.owner.links.in_doubt(now):
+            self.doubt.park(now, ticket, get)
+        elif ticket in self._foreign:
+            self.owner.get(now, ticket, evolve(get, wait_s=0.0))
+        elif self.owner.ready_count() or not len(self.peers):
+            self.owner.get(now, ticket, get)
+        else:
+            self.owner.stand_in_line(now, ticket, get, get.wait_s or get_patience_s)
+            self.forwarding.hunt(now, ticket, get)
+
+    def _by_id(self, now: float, ticket: int, command: ById, id: MessageId, *, is_cleared: bool) -> None:
+        if self.phase is Phase.FENCED:
+            raise self.life.refusal()
         if id.node != self.settings.node:
-            raise unknown(id)
+            if id.node not in self.peers or ticket in self._foreign:
+                raise unknown(id)
+            self.forwarding.forward(now, ticket, id.node, command)
+            return
+        if self.phase is Phase.STARTING:
+            raise self.life.refusal()
+        is_doubtful = self._must_ask_about(id) or self.owner.links.in_doubt(now)
+        if is_doubtful and not is_cleared:
+            self.doubt.park(now, ticket, command)
+        else:
+            self.owner.by_id(now, ticket, command)
+
+    def _must_ask_about(self, id: MessageId) -> bool:
+        """Whether a peer may know of an id that is news here: it is older than this start, and was never met.
+
+        Raises:
+            Fenced: it is of a process that has replaced this one.
+            Starting: not every peer has given what it holds, so that nobody can tell.
+        """
+        links = self.owner.links
+        if id.incarnation > self.owner.incarnation and len(self.peers):
+            raise Fenced("this message is of a newer process of this node's id")
+        if id.incarnation == self.owner.incarnation or id in links.copy.seen or links.is_needed(id):
+            return False
+        if len(self.peers) and not links.all_joined():
+            raise Starting("a peer that can't be reached may know of this message")
+        return bool(len(self.peers))
 
     def _check_open(self) -> None:
-        if self.phase is Phase.DRAINING:
-            raise self._draining()
-
-    def _draining(self) -> Draining:
-        return Draining("this node is about to stop")
+        if not self.life.is_serving:
+            raise self.life.refusal()
 
     def _reasons(self, check: Check) -> Iterator[str]:
-        if self.phase is not Phase.SERVING:
+        if not self.life.is_serving:
             yield self.phase.value
-        if check is Check.PUSH:
-            for probe in (
-                self._links.check_enough,
-                lambda: self._owner.check_turn(1),
-            ):
-                with _refusal() as refused:
+        elif not self.life.was_ready:
+            yield Phase.STARTING.value
+        if check is Check.PUSH and self.phase in (Phase.SERVING, Phase.DRAINING):
+            for probe in (self.owner.links.check_enough, lambda: self.owner.check_turn(1)):
+                try:
                     probe()
-                yield from refused
+                except (Full, TooLarge, Unreplicated) as refusal:
+                    yield refusal.code
 
-    def _answer(self, ticket: int, outcome: Outcome) -> None:
+    # What the parts tell; see their own protocols.
+
+    def answer(self, ticket: int, outcome: Outcome) -> None:
+        """Answer a request of a client, here or at a peer."""
         if isinstance(outcome, Refusal):
-            self._owner.totals["refused_" + outcome.code] += 1
-        self._effects.append(Answer(ticket, outcome))
+            self.owner.totals["refused_" + outcome.code] += 1
+        if ticket in self._foreign:
+            self._foreign.discard(ticket)
+            self._effects.append(Reply(ticket, Forwarded(outcome)))
+        else:
+            self._effects.append(Answer(ticket, outcome))
 
+    def is_serving(self) -> bool:
+        """Whether messages are delivered now."""
+        return self.life.is_serving
 
-@contextmanager
-def _refusal() -> Iterator[list[str]]:
-    """Collect the code with which the block is refused, if it is."""
-    codes: list[str] = []
-    try:
-        yield codes
-    except (Full, Unreplicated) as refusal:
-        codes.append(refusal.code)
+    def is_complete(self) -> bool:
+        """Whether all there is has been recovered, and this node is its owner still."""
+        return self.life.has_served and self.phase is not Phase.FENCED
+
+    def is_leaving(self) -> bool:
+        """Whether this node is about to stop."""
+        return self.life.is_leaving
+
+    def open_request(self, nonce: str) -> Open:
+        """What to open sessions with, as the owner."""
+        return self._open(self.settings.node, Role.OWNER, nonce)
+
+    def _open_copy(self, queue: str, nonce: str) -> Open:
+        return self._open(queue, Role.COPY, nonce)
+
+    def _open(self, queue: str, role: Role, nonce: str) -> Open:
+        return Open(
+            queue,
+            role,
+            self.settings.cluster,
+            self.settings.node,
+            self.boot,
+            self.owner.incarnation,
+            nonce,
+            self.settings.max_message,
+            self.settings.members,
+            dict(self.peers.addresses),
+        )
+
+    def peer_changed(self, peer: str) -> None:
+        """A session began or ended."""
+        if self.owner.links[peer].in_session:
+            self._note("{peer} is in session", peer=peer)
+        else:
+            self._note("{peer} is out of session: {error}", peer=peer, error=self.peers[peer].error)
+
+    def hinted(self, now: float, owner: str) -> None:
+        """That owner may have messages to deliver."""
+        self.forwarding.hinted(now, owner)
+
+    def fenced(self, now: float, greatest: str) -> None:
+        """A peer knows a greater incarnation of this node."""
+        if self.life.fence(now, greatest):
+            self.owner.abandon(self.life.refusal())
+            self.forwarding.abandon(self.life.refusal())
+            for each in self.doubt.pop_all():
+                self.answer(each.ticket, self.life.refusal())
+
+    def _note(self, what: str, **facts: object) -> None:
+        self._effects.append(Event(what, facts))

@@ -5,11 +5,12 @@ back into a request: what a change makes possible for others is done in `Owner.s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Final, TypeVar
 
 from dqtw.core.commands import (
     Ack,
+    ById,
     Delivered,
     Delivery,
     Done,
@@ -27,19 +28,24 @@ from dqtw.core.commands import (
     get_count_max,
     wait_max_s,
 )
-from dqtw.core.commit import PendingPush, Removals, Then
+from dqtw.core.commit import Pushes, Removals
 from dqtw.core.copy import Copy
-from dqtw.core.errors import Busy, Full, Refusal, TooLarge
+from dqtw.core.errors import Busy, Full, Refusal, Starting, TooLarge, Uncertain
 from dqtw.core.keys import KeyMemory
 from dqtw.core.links import Links
 from dqtw.core.message import Message, MessageId
+from dqtw.core.peer_messages import Put
+from dqtw.core.peers import Peers
+from dqtw.core.ports import OwnerWorld
 from dqtw.core.queue import Queue, unknown
+from dqtw.core.ranges import IdSet
 from dqtw.core.settings import NodeSettings
 from dqtw.core.waiting import Waiter, WaitingLine
 
 _token_prefix_bytes: Final = 6
+put_off_s: Final = 0.25
+short_of_peers_s: Final = 1.0
 
-AnswerTo = Callable[[int, Outcome], None]
 C = TypeVar("C")
 
 
@@ -47,6 +53,7 @@ class Owner:
     """One queue, as its owner runs it.
 
     Attributes:
+        greatest_met: the greatest incarnation among the ids that peers have told of.
         queue: the messages, and where they stand.
         polls: who waits for a message.
         slots: who waits for room to push.
@@ -56,24 +63,27 @@ class Owner:
     def __init__(
         self,
         settings: NodeSettings,
-        incarnation: str,
         entropy: Callable[[int], bytes],
-        links: Links,
-        answer: AnswerTo,
+        peers: Peers,
+        world: OwnerWorld,
     ) -> None:
-        self.incarnation = incarnation
-        self.queue = Queue(Copy(settings.node), settings.size, settings.max_bytes)
+        self.incarnation = ""
+        self.greatest_met = ""
+        self.copy = Copy(settings.node)
+        self.queue = Queue(self.copy, settings.size, settings.max_bytes)
         self.keys = KeyMemory(settings.key_memory_s, settings.size)
+        self.links = Links(settings.copies, peers, self, entropy, world.open_request)
         self.polls: WaitingLine[Get] = WaitingLine()
         self.slots: WaitingLine[Push] = WaitingLine()
         self.totals: Counter[str] = Counter()
         self._settings = settings
-        self._links = links
-        self._answer = answer
-        self._pushes: dict[MessageId, PendingPush] = {}
-        self._removals = Removals()
+        self._world = world
+        self._answer = world.answer
+        self._pushes = Pushes(settings.copies, len(settings.members), settings.push_timeout_s, world.answer)
+        self._removals = Removals(world.answer)
         self._n = 0
         self._leases = 0
+        self._was_short = True
         self._token_prefix = entropy(_token_prefix_bytes).hex()  # no other process's receipts fit this one's leases
 
     # What clients ask for.
@@ -82,9 +92,9 @@ class Owner:
         """Take a message in, now or when there is room."""
         if len(push.body) > self._settings.max_message:
             raise TooLarge(f"a message has at most {self._settings.max_message} bytes, this has {len(push.body)}")
-        if self._repeats(ticket, push):
+        if self._repeats(now, ticket, push):
             return
-        self._links.check_enough()
+        self.links.check_enough()
         try:
             self.check_turn(len(push.body))
         except Full:
@@ -103,15 +113,41 @@ class Owner:
         else:
             self._answer(ticket, Delivered())
 
+    def by_id(self, now: float, ticket: int, command: ById) -> None:
+        """Do what is to be done with one message that is named."""
+        if not isinstance(command, Ack):
+            self._check_arrived(command.id if isinstance(command, Inspect) else command.receipt.id)
+        match command:
+            case Ack():
+                self.ack(now, ticket, command)
+            case Nack():
+                self.nack(now, ticket, command)
+            case GiveBack():
+                self.give_back(now, ticket, command)
+            case Touch():
+                self.touch(now, ticket, command)
+            case Inspect():
+                self.inspect(now, ticket, command)
+
+    def _check_arrived(self, id: MessageId) -> None:
+        """See that the message is not on its way here.
+
+        Raises:
+            Starting: it is, and all that is known of it is that it is there.
+        """
+        if self.links.is_needed(id):
+            raise Starting("this message is still being recovered; what was leased is delivered again")
+
     def ack(self, now: float, ticket: int, ack: Ack) -> None:
         """Remove a message, whoever has it leased."""
         if ack.id in self._removals:
-            self._removals.also(ack.id, lambda _: self._answer(ticket, Done()))
+            self._removals.share(ack.id, ticket, Done())
             return
-        if ack.id not in self.queue.copy.live or self.queue.is_waiting(ack.id):
+        is_live = ack.id in self.copy.live and not self.queue.is_waiting(ack.id)
+        if not is_live and not self.links.is_needed(ack.id):
             raise unknown(ack.id)
         self.totals["acked"] += 1
-        self._remove(now, [ack.id], lambda _: self._answer(ticket, Done()))
+        self._remove(now, [ack.id], ticket, Done())
 
     def nack(self, now: float, ticket: int, nack: Nack) -> None:
         """Make a leased message ready again."""
@@ -138,6 +174,26 @@ class Owner:
         """What is known of one message."""
         return self.queue.inspect(now, id)
 
+    def is_waiting(self, ticket: int) -> bool:
+        """Whether the poll still stands in line."""
+        return ticket in self.polls
+
+    def first_waiting(self, *, without: Container[int]) -> tuple[int, Get] | None:
+        """The first poll in line that is not among these."""
+        return next(((poll.ticket, poll.command) for poll in self.polls if poll.ticket not in without), None)
+
+    def leave(self, ticket: int) -> None:
+        """Take a poll out of the line: its answer is on its way."""
+        self.polls.leave(ticket)
+
+    def stand_in_line(self, now: float, ticket: int, get: Get, wait_s: float) -> None:
+        """Wait for a message.
+
+        Raises:
+            Busy: too many wait already.
+        """
+        self._wait(self.polls, now, ticket, get, wait_s)
+
     def check_turn(self, body_bytes: int) -> None:
         """See whether a push may go in now: there is room, and nobody waits for it already.
 
@@ -145,7 +201,7 @@ class Owner:
             TooLarge: it could never go in.
             Full: not now.
         """
-        self.queue.check_room(body_bytes, self._links.needed)
+        self.queue.check_room(body_bytes, self.links.needed)
         if self.slots:
             raise Full("others wait for a slot already")
 
@@ -155,6 +211,11 @@ class Owner:
 
     # What time and other requests make possible.
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._pushes and not self._removals
+
     def settle(self, now: float) -> None:
         """Serve whoever waits for what has become free; one gives way to the other until nothing moves."""
         while (self.polls and self._serve_polls(now)) or (self.slots and self._serve_slots(now)):
@@ -162,12 +223,15 @@ class Owner:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
+        self._hurry_if_short_of_peers(now)
+        for id in self._pushes.pop_due(now):
+            self._time_out(now, id)
         self.totals["lease_lost"] += self.queue.expire(now)
         self.keys.expire(now)
         for poll in self.polls.pop_expired(now):
             self._answer(poll.ticket, Delivered())
         for push in self.slots.pop_expired(now):
-            self._give_up(push)
+            self._give_up(now, push)
 
     def deadlines(self) -> Iterable[float | None]:
         """When `tick` is next needed, by each of its reasons."""
@@ -175,6 +239,8 @@ class Owner:
         yield self.keys.next_deadline()
         yield self.polls.next_deadline()
         yield self.slots.next_deadline()
+        yield self._pushes.next_deadline()
+        yield from self.links.deadlines()
 
     def _serve_polls(self, now: float) -> bool:
         poll = self.polls.first()
@@ -190,7 +256,7 @@ class Owner:
             return False
         try:
             if first.command.key not in self.keys:  # what is known already needs no slot
-                self.queue.check_room(len(first.command.body), self._links.needed)
+                self.queue.check_room(len(first.command.body), self.links.needed)
         except Full:
             return False
         self.slots.leave(first.ticket)
@@ -200,16 +266,16 @@ class Owner:
     def _take_turn(self, now: float, first: Waiter[Push]) -> None:
         """A slot is free: what was true when the push began to wait must be looked at again."""
         try:
-            if not self._repeats(first.ticket, first.command):
-                self._links.check_enough()
+            if not self._repeats(now, first.ticket, first.command):
+                self.links.check_enough()
                 self._admit(now, first.ticket, first.command)
         except Refusal as refusal:
             self._answer(first.ticket, refusal)
 
-    def _give_up(self, push: Waiter[Push]) -> None:
+    def _give_up(self, now: float, push: Waiter[Push]) -> None:
         """No slot became free in time; but a push of the same key may have been taken in while this one waited."""
         try:
-            if not self._repeats(push.ticket, push.command):
+            if not self._repeats(now, push.ticket, push.command):
                 raise Full("no slot became free in time")
         except Refusal as refusal:
             self._answer(push.ticket, refusal)
@@ -221,17 +287,26 @@ class Owner:
             raise Busy(f"{self._settings.max_waiting} requests wait already")
         line.join(Waiter(ticket, command, now + min(wait_s, wait_max_s)))
 
-    def _repeats(self, ticket: int, push: Push) -> bool:
+    def _repeats(self, now: float, ticket: int, push: Push) -> bool:
         """Whether the key was pushed before; then the answer is, or will be, that of the first push."""
         known = None if push.key is None else self.keys.find(push.key, push.body)
         if known is None:
             return False
-        pending = self._pushes.get(known)
-        if pending is None:
-            self._answer(ticket, self._pushed(known, duplicate=True))
+        if self._pushes.share(known, ticket):
+            return True
+        if known in self.copy.live and known.incarnation != self.incarnation:
+            self._adopt(now, ticket, known)
         else:
-            pending.requests.append(ticket)
+            self._answer(ticket, self._pushed(known, duplicate=True))
         return True
+
+    def _adopt(self, now: float, ticket: int, id: MessageId) -> None:
+        """Tell a retry of a recovered message as soon as every member holds it."""
+        peers = [peer for peer in self.links.in_session() if self.links[peer].knows(id)]
+        self._pushes.adopt(now, id, ticket, peers)
+        self._commit([id])
+        if len(self.links.in_session()) + 1 < len(self._settings.members) and self._pushes.is_adopted(id):
+            self._pushes.disown(id)
 
     def _admit(self, now: float, ticket: int, push: Push) -> None:
         self._n += 1
@@ -239,23 +314,49 @@ class Owner:
         message = Message(push.body, push.content_type, push.key, now)
         self.queue.admit(id, message)
         self.keys.put(id, message)
-        self._pushes[id] = PendingPush([ticket])
-        self._links.put(id)
-        self._commit(id)
+        self._pushes.begin(now, id, ticket)
+        self.links.put(id)
+        self._commit([id])
 
-    def _commit(self, id: MessageId) -> None:
-        """Answer a push, once enough nodes hold its message."""
-        pending = self._pushes[id]
-        if 1 + len(pending.holders) < self._settings.copies:
-            return
-        del self._pushes[id]
-        self.queue.release(id)
-        self.totals["pushed"] += 1
-        for ticket in pending.requests:
-            self._answer(ticket, self._pushed(id, duplicate=ticket != pending.requests[0]))
+    def _commit(self, ids: Iterable[MessageId]) -> None:
+        """Answer those pushes of which enough nodes hold the message."""
+        for id in self._pushes.committed(ids):
+            if not self._pushes.is_adopted(id):
+                self.queue.release(id)
+            self._succeed(id)
+
+    def _succeed(self, id: MessageId) -> None:
+        is_new = not self._pushes.is_adopted(id)
+        requests = self._pushes.finish(id)
+        self.totals["pushed"] += is_new and bool(requests)
+        for ticket in requests:
+            self._answer(ticket, self._pushed(id, duplicate=not is_new or ticket != requests[0]))
+
+    def _hurry_if_short_of_peers(self, now: float) -> None:
+        """Pushes under way that can't get their copies any more wait a little for a peer to come back, not for long."""
+        is_short = len(self.links.in_session()) + 1 < self._settings.copies
+        if is_short and not self._was_short:
+            self._pushes.hurry(now + short_of_peers_s)
+        self._was_short = is_short
+
+    def _time_out(self, now: float, id: MessageId) -> None:
+        """A push did not get its copies in time: take it back, if it is this process's to take back."""
+        if self._pushes.is_adopted(id):
+            self._pushes.disown(id)
+        elif self.links.in_doubt(now):
+            self._pushes.put_off(id, now + put_off_s)
+        else:
+            self._withdraw_push(id)
+
+    def _withdraw_push(self, id: MessageId) -> None:
+        message = self.queue.remove(id)
+        if message is not None:
+            self.keys.withdraw(id, message)
+        self.links.gone(id)
+        self._pushes.withdraw(id)
 
     def _pushed(self, id: MessageId, *, duplicate: bool) -> Pushed:
-        return Pushed(id, 1 + len(self._links.in_session()), len(self._settings.members), duplicate)
+        return Pushed(id, self.links.known_by(id), len(self._settings.members), duplicate)
 
     def _deliver(self, now: float, ticket: int, get: Get) -> None:
         lease_s = self._settings.lease_s if get.lease_s is None else get.lease_s
@@ -264,7 +365,7 @@ class Owner:
         self.totals["delivered"] += len(deliveries)
         if get.ack_now and deliveries:
             self.totals["acked"] += len(deliveries)
-            self._remove(now, [each.receipt.id for each in deliveries], lambda _: self._answer(ticket, outcome))
+            self._remove(now, [each.receipt.id for each in deliveries], ticket, outcome)
         else:
             self._answer(ticket, outcome)
 
@@ -281,19 +382,100 @@ class Owner:
             bytes_left -= len(delivery.message.body)
         return deliveries
 
-    def _remove(self, now: float, ids: list[MessageId], then: Then) -> None:
-        """Take messages off the queue for ever; ``then`` is done when every peer in session knows."""
-        left = len(ids)
-
-        def known(now: float) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                then(now)
-
+    def _remove(self, now: float, ids: list[MessageId], ticket: int, outcome: Outcome) -> None:
+        """Take messages off the queue for ever, and answer when every peer in session knows."""
         for id in ids:
             message = self.queue.remove(id)
-            if message is not None:
-                self.keys.remove(now, id, message)
-            self._links.gone(id)
-            self._removals.expect(now, id, self._links.in_session(), known)
+            self._succeed(id)  # a retry that waits to be told of it
+            self.links.gone(id, None if message is None else self.keys.remove(now, id, message))
+        self._removals.begin(ids, self.links.in_session(), ticket, outcome)
+
+    # What the links tell; see `dqtw.core.ports.LinksOwner`.
+
+    def is_complete(self) -> bool:
+        """Whether all there is has been recovered."""
+        return self._world.is_complete()
+
+    def ready_count(self) -> int:
+        """How many messages could be delivered now."""
+        return self.queue.count(State.READY) if self._world.is_serving() else 0
+
+    def last_number(self) -> int:
+        """The number given last."""
+        return self._n
+
+    def peer_sent(self, peer: str, put: IdSet) -> None:
+        """These messages are on their way to the peer."""
+        self._pushes.sent(peer, put)
+
+    def peer_not_sent(self, peer: str, put: IdSet) -> None:
+        """These messages did not go to the peer after all."""
+        self._pushes.not_sent(peer, put)
+
+    def peer_knows(self, peer: str, put: IdSet, gone: IdSet) -> None:
+        """The peer holds these, and knows those as removed."""
+        self._pushes.held(peer, put)
+        self._commit(put)
+        self._removals.known(peer, self._removals.pending_among(gone))
+        self._pushes.undone(peer, gone.__contains__)
+        if self._pushes.unsure() and self.links.all_settled():
+            self._pushes.settled()
+
+    def peer_joined(self, peer: str) -> None:
+        """The peer is in session; what its digest showed of pushes under way, it holds."""
+        self._pushes.joined(peer, self.links[peer].knows)
+        self._removals.peer_joined(peer, self.links[peer].knows)
+        self._commit(self._pushes.ids())
+        self._world.peer_changed(peer)
+
+    def peer_left(self, peer: str) -> None:
+        """The peer is no longer in session."""
+        self._pushes.peer_left(peer)
+        self._removals.peer_left(peer)
+        self._world.peer_changed(peer)
+
+    def given_away(self, ids: Iterable[MessageId]) -> None:
+        """A peer that is leaving has fetched these, out of session."""
+        self._pushes.given_away(ids)
+
+    def peer_shared(self, peer: str) -> None:
+        """The peer has given its copy to another peer."""
+        self._pushes.taint(peer)
+
+    def removed_elsewhere(self, ids: IdSet) -> None:
+        """These were removed, as a peer knows; a push among them was recovered, delivered and acknowledged there."""
+        self.greatest_met = max(self.greatest_met, *ids.incarnations)
+        for id, message in self.copy.gone(ids).items():
+            self.queue.forget(id)
+            self.keys.withdraw(id, message)
+            if self._pushes.is_adopted(id):
+                self._pushes.disown(id)  # delivered and removed, or taken back by an earlier process: who knows
+            else:
+                self._succeed(id)
+
+    def recovered(self, now: float, put: tuple[Put, ...]) -> list[MessageId]:
+        """A peer had these messages; those that were news here."""
+        self.greatest_met = max([self.greatest_met, *(each.id.incarnation for each in put)])
+        news = [each.id for each in put if self.queue.recover(each.id, each.message(now))]
+        for id in news:
+            self.keys.put(id, self.copy.live[id])
+        return news
+
+    def fenced(self, now: float, greatest: str) -> None:
+        """A peer knows a greater incarnation."""
+        self._world.fenced(now, greatest)
+
+    def abandon(self, refusal: Refusal) -> None:
+        """Serve nobody any more; what is under way can't be known to succeed, what only waits is refused."""
+        for id in self._pushes.unsure():
+            self.copy.unsee(id)  # a successor may have answered it with success
+        self._pushes.abandon()
+        self._removals.abandon(Uncertain("this node was replaced before all peers knew"))
+        self.dismiss(refusal, refusal)
+
+    def dismiss(self, poll: Outcome, push: Outcome) -> None:
+        """Let nobody wait any more."""
+        for waiting_poll in self.polls.pop_all():
+            self._answer(waiting_poll.ticket, poll)
+        for waiting_push in self.slots.pop_all():
+            self._answer(waiting_push.ticket, push)

@@ -4,7 +4,6 @@ Nothing waits in here: the queue says what there is, `dqtw.core.waiting` says wh
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from attrs import define
@@ -106,13 +105,8 @@ class Queue:
         """Take a message off the queue for ever; what it was, or None when it is not on the queue."""
         message = self.copy.remove(id)
         if message is not None:
-            self._forget(id)
+            self.forget(id)
         return message
-
-    def removed_elsewhere(self, ids: Iterable[MessageId]) -> None:
-        """Follow the copy, from which these ids were taken."""
-        for id in ids:
-            self._forget(id)
 
     def is_waiting(self, id: MessageId) -> bool:
         """Whether the message still waits for its copies."""
@@ -192,7 +186,8 @@ class Queue:
             raise LeaseLost("the lease has ended or was given up")
         return entry
 
-    def _forget(self, id: MessageId) -> None:
+    def forget(self, id: MessageId) -> None:
+        """Follow the copy, from which this message was taken."""
         entry = self._entries.pop(id)
         self._counts[entry.state] -= 1
         self._deadlines.cancel(id)

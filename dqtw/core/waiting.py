@@ -30,6 +30,9 @@ class WaitingLine(Generic[C]):
     def __len__(self) -> int:
         return len(self._waiters)
 
+    def __contains__(self, ticket: int) -> bool:
+        return ticket in self._waiters
+
     def __iter__(self) -> Iterator[Waiter[C]]:
         return iter(self._waiters.values())
 

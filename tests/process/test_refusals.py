@@ -50,7 +50,9 @@ def test_a_bad_size(tmp_path: Path, size: str, daemon: bool) -> None:
         ),
         (["--line=unix:/nowhere/s"], "--line: can't listen on 'unix:/nowhere/s': No such file or directory"),
         (["--peer-listen=x:1"], "--peer-listen: 'x:1' is not an endpoint: "),
-        (["--peer=b=http://127.0.0.1:1"], "--peer: "),
+        (["--peer=b=127.0.0.1:1"], "--peer: "),
+        (["--peer=b=http://127.0.0.1:1", "--peer-listen=tcp:0"], "--peer-listen: tcp:0 can be reached from other"),
+        (["--peer-listen=tcp:0:interface=127.0.0.1", "--peer-secret-file=/none"], "--peer-secret-file: "),
         (["--token-file=absent"], "--token-file: can't read "),
         (["--config=absent"], "--config: can't read 'absent': No such file or directory"),
     ],
@@ -99,5 +101,7 @@ def test_help_and_version(tmp_path: Path) -> None:
 
 
 def test_a_node_alone_takes_the_options_of_a_cluster_that_need_no_peer(nodes: Nodes) -> None:
-    node = nodes.start("--cluster=c", "--copies=1", "--start-wait=5", "--drain-timeout=5", "--peer-listen=tcp:0")
+    node = nodes.start(
+        "--cluster=c", "--copies=1", "--start-wait=5", "--drain-timeout=5", "--peer-listen=tcp:0:interface=127.0.0.1"
+    )
     assert node.stop() == 0

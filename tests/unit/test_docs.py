@@ -81,7 +81,7 @@ def test_every_document_is_in_the_index() -> None:
 
 def test_every_name_in_stats_and_health_is_documented() -> None:
     stats, health = (root / "docs/reference/stats.md").read_text().split("## Health")
-    node = Node(NodeSettings(), os.urandom, wall_ms=0)
+    node = Node(0.0, NodeSettings(), os.urandom, wall_ms=0)
     assert re.findall(r"^\| `(\w+)` \|", stats, re.MULTILINE) == list(node.stats(0.0))
     answered = json.loads(health_answer(node.health(Check.PUSH)).body)
     assert re.findall(r"^\| `(\w+)` \|", health, re.MULTILINE) == list(answered)

@@ -50,7 +50,7 @@ class Site:
 
     def __init__(self, settings: NodeSettings | None = None) -> None:
         self.clock = CountingClock()
-        self.driver = Driver(Node(settings or NodeSettings(), Random(1).randbytes, 0), self.clock)
+        self.driver = Driver(Node(0.0, settings or NodeSettings(), Random(1).randbytes, 0), self.clock)
         self.outcomes: list[Outcome] = []
 
     def submit(self, command: Command) -> int:

@@ -58,7 +58,7 @@ class Server:
 
     def __attrs_post_init__(self) -> None:
         reactor = cast(ReactorBase, self.reactor)
-        self.driver = Driver(Node(NodeSettings(), bytes, 0), self.reactor)
+        self.driver = Driver(Node(0.0, NodeSettings(), bytes, 0), self.reactor)
         factory = cast(IProtocolFactory, Factory())
         door = Door(
             "line", "lines", ("tcp:1",), factory, lambda: self.seen.append("dismissed"), lambda: self.clients, 1
@@ -167,7 +167,8 @@ def test_a_json_log_is_given_to_the_application() -> None:
     assert list(IServiceCollection(application)) == [server.service]
 
 
-def test_peers_are_refused_until_there_are_clusters() -> None:
-    settings = read_settings({"peer": ["b=http://127.0.0.1:1"]}, {})
-    with pytest.raises(BadOption, match="--peer: this version"):
-        build_service(settings, cast(ReactorBase, Server().reactor), None)
+def test_a_cluster_that_strangers_can_reach_does_not_start_without_a_secret() -> None:
+    given = {"peer": ["b=http://127.0.0.1:1"], "peer-listen": ["tcp:8081"]}
+    with pytest.raises(BadOption, match="--peer-listen: tcp:8081 can be reached from other machines"):
+        build_service(read_settings(given, {}), cast(ReactorBase, Server().reactor), None)
+    build_service(read_settings({**given, "insecure-peers": ["yes"]}, {}), cast(ReactorBase, Server().reactor), None)

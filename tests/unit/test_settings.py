@@ -42,8 +42,10 @@ def test_every_option_has_a_default() -> None:
         http=("tcp:8080:interface=127.0.0.1",),
         line=("tcp:7711:interface=127.0.0.1",),
         peer_listen="",
-        max_connections=10_000,
+        max_connections=5_000,
         token_file=None,
+        peer_secret_file=None,
+        insecure_peers=False,
         log_format="text",
     )
     assert settings.node.max_bytes >= 2**20
@@ -55,6 +57,7 @@ def test_every_option_can_be_given() -> None:
         "peer-listen=tcp:3", "advertise=http://h:1", "lease=0.5", "start-wait=1", "drain-timeout=2",
         "key-memory=3", "push-timeout=4", "max-message=2KiB", "max-bytes=1MiB", "max-waiting=5",
         "max-connections=6", "token-file=/t", "log-format=json",
+        "peer-secret-file=/s", "insecure-peers=yes",
     )  # fmt: skip
     assert settings == Settings(
         node=NodeSettings(
@@ -67,6 +70,8 @@ def test_every_option_can_be_given() -> None:
         peer_listen="tcp:3",
         max_connections=6,
         token_file=Path("/t"),
+        peer_secret_file=Path("/s"),
+        insecure_peers=True,
         log_format="json",
     )  # fmt: skip
 

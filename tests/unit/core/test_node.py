@@ -6,11 +6,11 @@ from typing import cast
 
 import pytest
 
-from dqtw.core.commands import Ack, Command, Delivered, Get, GiveBack, Inspect, Nack, Push, Pushed, State, Touch
+from dqtw.core.commands import Ack, Command, Delivered, Get, GiveBack, Inspect, Nack, Push, State, Touch
 from dqtw.core.health import Check
 from dqtw.core.message import Receipt
 from dqtw.core.settings import NodeSettings
-from tests.unit.core.world import World, code, expect
+from tests.unit.core.world import World, code
 
 
 def refusals(world: World) -> Mapping[str, int]:
@@ -270,11 +270,7 @@ def test_one_seed_gives_one_history() -> None:
 
 def test_effects_are_taken_once() -> None:
     world = World()
+    world.node.take_effects(world.now)
     world.node.command(world.now, 1, Push(b""))
-    assert len(world.node.take_effects()) == 1
-    assert world.node.take_effects() == []
-
-
-def test_the_copies_of_a_push_are_told_truly() -> None:
-    pushed = expect(Pushed, World(NodeSettings(node="a", peers={"b": "http://b"}, copies=1)).tell(Push(b"")))
-    assert (pushed.copies, pushed.members) == (1, 2)
+    assert len(world.node.take_effects(world.now)) == 1
+    assert world.node.take_effects(world.now) == []

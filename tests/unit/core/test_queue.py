@@ -117,7 +117,8 @@ def test_a_message_is_recovered_once_and_not_after_its_removal() -> None:
 def test_messages_removed_in_another_copy_leave_the_queue() -> None:
     queue = queue_of(1, 2)
     lease(queue)
-    queue.removed_elsewhere(queue.copy.gone(queue.copy.live_ids.copy()))
+    for id in queue.copy.gone(queue.copy.live_ids.copy()):
+        queue.forget(id)
     assert (len(queue), queue.count(State.READY), queue.count(State.LEASED), queue.next_deadline()) == (0, 0, 0, None)
     assert queue.lease(0.0, 10.0, "t") is None
 

@@ -22,11 +22,11 @@ from dqtw.core.commands import Ack, Delivered, Done, Get, Push, Pushed
 from dqtw.core.node import Node
 from dqtw.core.settings import NodeSettings
 
-node = Node(NodeSettings(), lambda count: b"e" * count, 0)
+node = Node(0.0, NodeSettings(), lambda count: b"e" * count, 0)
 
 def tell(command):
     node.command(0.0, 1, command)
-    (answer,) = node.take_effects()
+    *_, answer = node.take_effects(0.0)
     return answer.outcome
 
 pushed = tell(Push(b"work"))

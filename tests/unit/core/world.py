@@ -40,7 +40,7 @@ class World:
     def __init__(self, settings: NodeSettings | None = None, seed: int = 1) -> None:
         self.now = 1000.0
         self.answers: dict[int, Outcome] = {}
-        self.node = Node(settings or NodeSettings(), Random(seed).randbytes, wall_ms)
+        self.node = Node(0.0, settings or NodeSettings(), Random(seed).randbytes, wall_ms)
         self._tickets = 0
         self._gone: set[int] = set()
 
@@ -123,7 +123,7 @@ class World:
     @property
     def owner(self) -> Owner:
         """The inside of the node, for what no client can see."""
-        return self.node._owner
+        return self.node.owner
 
     def is_answered(self, ticket: int) -> bool:
         """Whether the ticket has its answer."""
@@ -138,8 +138,8 @@ class World:
         return self.node.stats(self.now)[name]
 
     def _collect(self) -> None:
-        for effect in self.node.take_effects():
-            assert isinstance(effect, Answer)
+        answers = (effect for effect in self.node.take_effects(self.now) if isinstance(effect, Answer))
+        for effect in answers:
             assert effect.ticket not in self.answers, "answered twice"
             assert effect.ticket not in self._gone, "a client that left was answered"
             self.answers[effect.ticket] = effect.outcome

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from dqtw.core.node import Node
+from dqtw.core.peer_messages import Asking, Failed, PeerAnswer
 from dqtw.core.settings import NodeSettings
 from dqtw.driver import Driver
 from dqtw.net.http import BoundedSite
@@ -241,6 +242,13 @@ def _read_response(data: bytes, method: bytes) -> tuple[Response, bytes]:
     return Response(int(status), headers, rest[:length]), rest[length:]
 
 
+class NobodyThere:
+    """A network in which no peer can be reached."""
+
+    def send(self, asking: Asking, answered: Callable[[PeerAnswer], None]) -> None:
+        answered(Failed("nobody is there", was_sent=False))
+
+
 @define
 class Server:
     """A real node behind the real door, without sockets and without real time."""
@@ -255,8 +263,10 @@ class Server:
     clients: list[HttpClient] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.node = Node(self.settings, os.urandom, 0)
-        self.driver = Driver(self.node, self.clock)
+        self.node = Node(0.0, self.settings, os.urandom, 0)
+        self.driver = Driver(self.node, self.clock, NobodyThere())
+        if self.settings.peers:
+            self.driver.start()
         door = RestDoor(self.driver, self.settings.max_message, self.authenticate)
         self.site = BoundedSite(door.resource(), door, self.clock, self.limits)
 

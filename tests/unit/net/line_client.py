@@ -130,7 +130,7 @@ class World:
     clients: list["LineClient"] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        node = Node(self.settings, random.Random(1).randbytes, 1_700_000_000_000)
+        node = Node(0.0, self.settings, random.Random(1).randbytes, 1_700_000_000_000)
         self.driver = Driver(node, self.clock)
         self.factory = LineFactory(self.driver, self.clock, self.limits, self.authenticate)
 

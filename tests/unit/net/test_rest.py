@@ -180,7 +180,9 @@ def test_a_push_under_way_goes_on_when_its_client_goes(server: Server) -> None:
 
 def test_too_few_peers_is_503_unreplicated() -> None:
     """A push that can't be copied is refused, and nothing is stored."""
-    server = Server(NodeSettings(peers={"b": "http://b"}, copies=2))
+    server = Server(NodeSettings(peers={"b": "http://b"}, copies=2, start_wait_s=1.0))
+    for _ in range(40):
+        server.clock.advance(0.25)
     response = push(server)
     assert (response.status, response.code) == (503, "unreplicated")
     assert int(response.headers["retry-after"]) >= 1

@@ -1,0 +1,107 @@
+"""A node's side of its cluster, as twistd runs it: the door where peers come in, and the link to theirs."""
+
+import os
+import time
+from ipaddress import ip_address
+from typing import Final
+
+from attrs import frozen
+from twisted.internet.base import ReactorBase
+from twisted.internet.interfaces import IAddress
+from twisted.web.client import Agent
+
+from dqtw.doors import Door
+from dqtw.driver import Driver
+from dqtw.net.peer_auth import BadSecret, PeerSecret, Signer, Verifier
+from dqtw.net.peer_client import PeerClient
+from dqtw.net.peer_limits import peer_http_limits
+from dqtw.net.peer_server import PeerDoor
+from dqtw.options import BadOption
+from dqtw.settings import Settings
+
+connect_seconds_max: Final = 3.0
+
+
+@frozen
+class Cluster:
+    """What connects a node with its peers.
+
+    Attributes:
+        door: where peers reach this node.
+        link: what carries this node's requests to them.
+    """
+
+    door: Door
+    link: PeerClient
+
+    async def close(self) -> None:
+        """Ask nobody anything any more, and be asked nothing."""
+        self.link.stop()
+        await self.door.shut()
+
+
+def secret_of(settings: Settings) -> PeerSecret | None:
+    """What all nodes of the cluster know; None when it has no secret.
+
+    Raises:
+        BadOption: the file has no usable secret.
+    """
+    if settings.peer_secret_file is None:
+        return None
+    try:
+        return PeerSecret.read(settings.peer_secret_file)
+    except BadSecret as error:
+        raise BadOption("--peer-secret-file", str(error)) from None
+
+
+def link_to_peers(secret: PeerSecret | None, reactor: ReactorBase) -> PeerClient:
+    """What carries this node's requests to its peers."""
+    signer = None if secret is None else Signer(secret, time.time, os.urandom)
+    return PeerClient(reactor, lambda pool: Agent(reactor, connectTimeout=connect_seconds_max, pool=pool), signer)
+
+
+def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver, reactor: ReactorBase) -> Door:
+    """Where peers reach this node."""
+    verifier = None if secret is None else Verifier(secret, time.time)
+    site = PeerDoor(settings.node.node, driver, verifier).site(reactor)
+    connections_max = peer_http_limits.connections_max
+    return Door(
+        "peer-listen",
+        "peers",
+        (settings.peer_listen,),
+        site,
+        site.drain,
+        lambda: site.connection_count,
+        connections_max,
+    )
+
+
+def check_exposed(settings: Settings, door: Door) -> None:
+    """See that strangers can't reach the door of a cluster without a secret.
+
+    Raises:
+        BadOption: they can.
+    """
+    if settings.peer_secret_file is None and not settings.insecure_peers and not all(map(_is_near, door.hosts())):
+        raise BadOption(
+            "--peer-listen",
+            f"{settings.peer_listen} can be reached from other machines: give all nodes the same --peer-secret-file, "
+            "or say --insecure-peers if nobody else is on that network",
+        )
+
+
+def address_of(settings: Settings, door: Door) -> str:
+    """The URL at which peers reach this node, if it can be told; empty: as they were configured."""
+    if settings.node.advertise:
+        return settings.node.advertise
+    for host in door.hosts():
+        name, port = getattr(host, "host", None), getattr(host, "port", None)
+        if name and port and not ip_address(name).is_unspecified:
+            return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return ""
+
+
+def _is_near(address: IAddress) -> bool:
+    """Whether only this machine reaches it: loopback, or a socket in the file system."""
+    host = getattr(address, "host", None)
+    return host is None or ip_address(host).is_loopback

@@ -1,0 +1,157 @@
+"""Bringing the copies of others' queues together, peer with peer: both ways, the same join as with an owner."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from dqtw.core.holder import HeldCopy
+from dqtw.core.opener import Opener, Stage
+from dqtw.core.peer_messages import Open, Put, Role
+from dqtw.core.peers import Peer, Peers
+from dqtw.core.ports import Flight
+from dqtw.core.ranges import IdSet
+
+again_after_s: Final = 5.0  # while an owner is away
+retry_after_s: Final = 0.5
+
+
+class Exchange:
+    """One copy on its way to be equal with one peer's; the home of its opener."""
+
+    def __init__(
+        self, held: HeldCopy, peer: Peer, entropy: Callable[[int], bytes], open_request: Callable[[str], Open]
+    ):
+        self.held = held
+        self.copy = held.copy
+        self.keys = held.keys
+        self.rises = peer.rises
+        self.open_request = open_request
+        self.opener = Opener(peer, Role.COPY, self, entropy)
+
+    def incarnation(self) -> str:
+        """In which incarnation of the owner the copy here speaks."""
+        return self.held.greatest
+
+    def is_complete(self) -> bool:
+        """Only an owner knows that its copy is all there is."""
+        return False
+
+    def ready_count(self) -> int:
+        """Nothing is delivered from a copy."""
+        return 0
+
+    def check(self, ids: IdSet) -> None:
+        """Any id may be news here."""
+
+    def session_begun(self, opener: Opener) -> None:
+        """Nothing waits for that."""
+
+    def session_ended(self, opener: Opener) -> None:
+        """Nothing waited for that."""
+
+    def fenced(self, now: float, opener: Opener, greatest: str) -> None:
+        """Only owners are fenced."""
+
+    def shared(self, opener: Opener) -> None:
+        """Only an owner needs to know."""
+
+    def sent(self, opener: Opener, flight: Flight) -> None:  # noqa: ARG002
+        """The copy here is given away: its owner must be told."""
+        if flight.put:
+            self.held.given_away(flight.put)
+
+    def unsent(self, opener: Opener, flight: Flight) -> None:
+        """The owner was told already that it was given away; that does no harm."""
+
+    def known(self, opener: Opener, flight: Flight) -> None:
+        """Nothing waits for that."""
+
+    def removed(self, opener: Opener, ids: IdSet) -> None:  # noqa: ARG002
+        """The peer knows these as removed."""
+        if self.held.remove(ids):
+            self.held.changed_elsewhere()
+
+    def rescued(self, now: float, opener: Opener, put: tuple[Put, ...]) -> None:  # noqa: ARG002
+        """The peer had these messages."""
+        if self.held.hold(now, put):
+            self.held.changed_elsewhere()
+
+
+class Exchanges:
+    """All copies with all peers, one at a time with each peer."""
+
+    def __init__(
+        self,
+        held: dict[str, HeldCopy],
+        peers: Peers,
+        entropy: Callable[[int], bytes],
+        open_request: Callable[[str, str], Open],
+    ) -> None:
+        self._held = dict(held)
+        self._peers = peers
+        self._entropy = entropy
+        self._open_request = open_request
+        self._running: dict[str, Exchange] = {}
+        self._done: dict[tuple[str, str], tuple[int, float]] = {}
+        self._retry_at: dict[tuple[str, str], float] = {}
+        self._everything_since: float | None = None
+
+    def include(self, held: HeldCopy) -> None:
+        """Bring one more copy together with every peer: this node's own queue, which it no longer owns."""
+        self._held[held.copy.queue] = held
+
+    def want_everything(self, now: float) -> None:
+        """Bring every copy together with every peer again, whether its owner is there or not: this node is leaving."""
+        self._everything_since = now
+
+    def is_done(self, queue: str, peer: Peer, since: float = 0.0) -> bool:
+        """Whether this node's copy was equal with the peer's at some moment since, in the peer's present process."""
+        rises, at = self._done.get((queue, peer.id), (-1, 0.0))
+        return rises == peer.rises and at >= since
+
+    def begin(self, now: float) -> None:
+        """Begin what is due."""
+        for peer in self._peers:
+            if peer.id not in self._running and peer.is_up(now):
+                self._begin(now, peer)
+
+    def carry_on(self, now: float) -> None:
+        """Carry on with what has begun, end what is done, and begin what comes next with that peer."""
+        for id in list(self._running):
+            self._carry_on(now, self._peers[id])
+            if id not in self._running and self._peers[id].is_up(now):
+                self._begin(now, self._peers[id])
+
+    def _carry_on(self, now: float, peer: Peer) -> None:
+        running = self._running[peer.id]
+        if running.opener.stage is not Stage.DOWN:
+            running.opener.pump(now)
+        if running.opener.is_settled:
+            self._done[running.copy.queue, peer.id] = (running.rises, now)
+            running.opener.end(now)
+            del self._running[peer.id]
+        elif running.opener.stage is Stage.DOWN or running.rises != peer.rises:
+            running.opener.end(now)
+            del self._running[peer.id]
+            self._retry_at[running.copy.queue, peer.id] = now + retry_after_s
+
+    def _begin(self, now: float, peer: Peer) -> None:
+        for queue, held in self._held.items():
+            if self._is_due(now, queue, held, peer):
+                self._running[peer.id] = Exchange(held, peer, self._entropy, partial(self._open_request, queue))
+                self._running[peer.id].opener.pump(now)
+                return
+
+    def _is_due(self, now: float, queue: str, held: HeldCopy, peer: Peer) -> bool:
+        if now < self._retry_at.get((queue, peer.id), now):
+            return False
+        if self._everything_since is not None and not self.is_done(queue, peer, self._everything_since):
+            return True
+        if queue == peer.id or queue not in self._peers:
+            return False
+        owner = self._peers[queue]
+        if held.has_owner_in_sync(owner) and owner.is_up(now):
+            return False  # the owner has told all there is, and does so with the peer
+        if not self.is_done(queue, peer):
+            return True
+        return owner.unreachable(now) and not self.is_done(queue, peer, now - again_after_s)

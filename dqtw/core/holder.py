@@ -1,0 +1,327 @@
+"""The copies that this node holds of its peers' queues, and what it answers those who bring theirs.
+
+A holder changes a copy only by what it is told, remembers for whom which session is valid, and says so truthfully when
+a copy has changed behind a session's back: then the session is over.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from attrs import define, field
+
+from dqtw.core.copy import Copy
+from dqtw.core.errors import PeerFault
+from dqtw.core.keys import KeyMemory, KeyRecord
+from dqtw.core.links import Links
+from dqtw.core.message import MessageId
+from dqtw.core.peer_messages import (
+    Applied,
+    Ask,
+    Asked,
+    Declined,
+    Delta,
+    FencedOff,
+    Fetch,
+    Fetched,
+    NoSession,
+    Open,
+    Opened,
+    Page,
+    Paged,
+    PeerAnswer,
+    Put,
+    Role,
+)
+from dqtw.core.peers import Peer, Peers
+from dqtw.core.ports import HolderEvents
+from dqtw.core.ranges import IdSet
+from dqtw.core.session import chunk_bytes_max, chunk_ints_max, chunk_messages_max, keys_per_request_max
+from dqtw.core.settings import NodeSettings
+
+token_bytes: Final = 16
+tickets_max: Final = 16  # of one queue; more than the members of any cluster that keeps a copy on every node
+
+
+@define
+class Ticket:
+    """What one opener may do here: the token it must show.
+
+    Attributes:
+        last_request: the greatest request number seen; what is said in an older one has been said better since.
+        last_shared: what that request was answered, in case the network repeats it and loses the first answer.
+        records: the keys to be told while the digest is read.
+    """
+
+    token: str
+    role: Role
+    last_request: int = 0
+    last_shared: bool = False
+    records: list[KeyRecord] = field(factory=list)
+
+
+class HeldCopy:
+    """This node's copy of one peer's queue.
+
+    Attributes:
+        greatest: the greatest incarnation of the owner that was heard of.
+        owner_boot: the process that opened as the owner last.
+        heard_at: when that process was last heard.
+        synced_once: the owner has said, since this process started, that this copy lacks nothing.
+        in_sync: it has said so, and nothing else has changed this copy since.
+        shared: messages of this copy were given to another peer since the owner's last delta.
+        ready: how many messages the owner could deliver when it last spoke.
+    """
+
+    def __init__(self, queue: str, settings: NodeSettings) -> None:
+        self.copy = Copy(queue)
+        self.keys = KeyMemory(settings.key_memory_s, settings.size)
+        self.greatest = ""
+        self.owner_boot = ""
+        self.heard_at: float | None = None
+        self.synced_once = False
+        self.in_sync = False
+        self.shared = False
+        self.ready = 0
+        self._tickets: OrderedDict[tuple[Role, str, str], Ticket] = OrderedDict()
+
+    def admit(self, open: Open, token: str, records: list[KeyRecord]) -> Ticket:  # noqa: A002
+        """Let an opener in; of owners only the latest, of all others a few."""
+        if open.role is Role.OWNER:
+            self._drop_owners()
+            self.copy.prune()
+        ticket = Ticket(token, open.role, records=records)
+        self._tickets[open.role, open.node, open.boot] = ticket
+        if len(self._tickets) > tickets_max:
+            self._tickets.popitem(last=False)
+        return ticket
+
+    def find(self, token: str) -> Ticket | None:
+        """Who shows this token."""
+        return next((ticket for ticket in self._tickets.values() if ticket.token == token), None)
+
+    def _drop_owners(self) -> None:
+        for key in [key for key in self._tickets if key[0] is Role.OWNER]:
+            del self._tickets[key]
+
+    def has_owner_in_sync(self, owner: Peer) -> bool:
+        """Whether the owner has all that is here: the very process that answers now has said so."""
+        return self.in_sync and self.owner_boot == owner.boot
+
+    def heard_of(self, incarnation: str) -> None:
+        """Somebody told of an incarnation of the owner."""
+        if incarnation > self.greatest:
+            self.greatest = incarnation
+            self.in_sync = False
+
+    def changed_elsewhere(self) -> None:
+        """The copy changed behind its owner's back: what the owner believes of it is no longer so."""
+        self._drop_owners()
+        self.in_sync = False
+        self.heard_of(max(self.copy.seen.incarnations, default=""))
+
+    def given_away(self, ids: Iterable[MessageId]) -> None:  # noqa: ARG002
+        """Another peer has these from here: the owner is to be told."""
+        self.shared = True
+
+    def remove(self, ids: IdSet) -> bool:
+        """Know these ids as removed; whether that changed the copy.
+
+        A removal says nothing of the key: a push that was taken back is a removal too. Keys have records of their own.
+        """
+        new = ids - (self.copy.seen - self.copy.live_ids)
+        self.copy.gone(new)
+        return bool(new)
+
+    def hold(self, now: float, puts: tuple[Put, ...]) -> bool:
+        """Hold these messages, but for those that were seen before; whether that changed the copy."""
+        changed = False
+        for put in puts:
+            changed |= self.copy.put(put.id, put.message(now))
+        return changed
+
+
+class OwnCopy(HeldCopy):
+    """This node's copy of its own queue, for a peer that is leaving and may hold more of it than its owner does."""
+
+    def __init__(self, links: Links, settings: NodeSettings) -> None:
+        super().__init__(settings.node, settings)
+        self.copy, self.keys = links.copy, links.keys
+        self._links = links
+
+    def remove(self, ids: IdSet) -> bool:
+        """Know these ids as removed; whether that changed the copy."""
+        return self._links.remove(ids)
+
+    def given_away(self, ids: Iterable[MessageId]) -> None:
+        """A peer has these from here."""
+        self._links.given_away(ids)
+
+    def hold(self, now: float, puts: tuple[Put, ...]) -> bool:
+        """Take these messages in, but for those that were seen before; whether that changed the copy."""
+        return self._links.hold(now, puts)
+
+
+class Holder:
+    """All copies of peers' queues on this node."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        boot: str,
+        peers: Peers,
+        entropy: Callable[[int], bytes],
+        events: HolderEvents,
+        own: OwnCopy,
+    ) -> None:
+        self.held = {peer: HeldCopy(peer, settings) for peer in settings.peers}
+        self.own = own
+        self._node = settings.node
+        self._cluster = settings.cluster
+        self._boot = boot
+        self._peers = peers
+        self._entropy = entropy
+        self._events = events
+
+    def answer(self, now: float, request: Ask | Open | Page | Delta | Fetch) -> PeerAnswer:
+        """Do what a peer asks; at once, for a holder never waits for anybody."""
+        try:
+            return self._answer(now, request)
+        except PeerFault as fault:
+            return Declined(str(fault))
+
+    def _answer(self, now: float, request: Ask | Open | Page | Delta | Fetch) -> PeerAnswer:
+        match request:
+            case Ask():
+                return self._ask(now, request)
+            case Open():
+                return self._open(now, request)
+            case Page():
+                return self._page(request)
+            case Delta():
+                return self._delta(now, request)
+            case Fetch():
+                return self._fetch(now, request)
+
+    def tidy(self, now: float) -> None:
+        """Forget what need not be remembered any longer."""
+        for held in self.held.values():
+            held.keys.expire(now)
+
+    def _ask(self, now: float, ask: Ask) -> PeerAnswer:
+        held = self.held.get(ask.queue)
+        if held is None:
+            return self._no_such_queue(ask.queue)
+        heard_s_ago = now - held.heard_at if held.heard_at is not None else 0.0
+        held.heard_of(self._told_incarnation(ask.queue))
+        return Asked(
+            self._node,
+            self._boot,
+            held.greatest,
+            held.owner_boot,
+            heard_s_ago,
+            held.synced_once,
+            held.in_sync,
+            self._events.is_leaving(),
+            dict(self._peers.addresses),
+        )
+
+    def _open(self, now: float, open: Open) -> PeerAnswer:  # noqa: A002
+        held = self._copy_of(open.queue)
+        if open.cluster != self._cluster:
+            return Declined(f"this is a node of cluster {self._cluster}, not {open.cluster}")
+        if held is None or open.node not in self._peers.members:
+            return self._no_such_queue(open.queue if held is None else open.node)
+        if open.role is Role.OWNER and (open.node != open.queue or held is self.own):
+            return Declined(f"{open.node} is not the owner of the queue {open.queue}")
+        self._peers.learn(open.addresses)
+        held.heard_of(self._told_incarnation(open.queue))
+        if open.role is Role.OWNER:
+            held.heard_of(open.incarnation)
+            if open.incarnation < held.greatest:
+                return self._fenced(held)
+            held.owner_boot, held.heard_at, held.in_sync, held.shared = open.boot, now, False, False
+        ticket = held.admit(open, self._entropy(token_bytes).hex(), held.keys.records(now))
+        return Opened(
+            self._node,
+            self._boot,
+            open.nonce,
+            ticket.token,
+            held.copy.page(None),
+            tuple(ticket.records[:keys_per_request_max]),
+            len(ticket.records) > keys_per_request_max,
+            self._peers.members,
+            dict(self._peers.addresses),
+        )
+
+    def _page(self, page: Page) -> PeerAnswer:
+        held, ticket = self._find(page.queue, page.token)
+        if held is None or ticket is None:
+            return NoSession(self._node, self._boot)
+        keys = ticket.records[page.keys_from : page.keys_from + keys_per_request_max]
+        digest = held.copy.page(page.after)
+        left = len(ticket.records) > page.keys_from + len(keys)
+        return Paged(self._node, self._boot, page.token, page.request, digest, tuple(keys), left)
+
+    def _delta(self, now: float, delta: Delta) -> PeerAnswer:
+        held, ticket = self._find(delta.queue, delta.token)
+        if held is None or (ticket is None and delta.incarnation >= held.greatest):
+            return NoSession(self._node, self._boot)
+        if ticket is None or (ticket.role is Role.OWNER and delta.incarnation < held.greatest):
+            return self._fenced(held)
+        changed = held.remove(delta.gone) | held.hold(now, delta.put)
+        for record in delta.keys:
+            held.keys.learn(now, record)
+        shared = False
+        if ticket.role is Role.COPY:
+            if changed:
+                held.changed_elsewhere()
+        else:
+            shared = self._heard_owner(now, held, ticket, delta)
+        ticket.last_request = max(ticket.last_request, delta.request)
+        return Applied(self._node, self._boot, delta.token, delta.request, shared, self._events.is_leaving())
+
+    def _heard_owner(self, now: float, held: HeldCopy, ticket: Ticket, delta: Delta) -> bool:
+        """Take over what the owner says of itself, unless it has spoken since; whether the copy was shared."""
+        held.heard_at = now
+        if delta.request > ticket.last_request:
+            ticket.last_shared, held.shared = held.shared, False
+            held.in_sync = delta.synced
+            held.synced_once = held.synced_once or delta.synced
+            held.ready = delta.ready
+            if delta.ready:
+                self._events.hinted(now, delta.queue)
+        return ticket.last_shared
+
+    def _fetch(self, now: float, fetch: Fetch) -> PeerAnswer:
+        held, ticket = self._find(fetch.queue, fetch.token)
+        if held is None or ticket is None:
+            return NoSession(self._node, self._boot)
+        copy = held.copy
+        put: list[Put] = []
+        bytes_left = chunk_bytes_max
+        for id in copy.live_ids & fetch.ids:
+            if bytes_left <= 0 or len(put) >= chunk_messages_max:
+                break
+            put.append(Put.of(now, id, copy.live[id]))
+            bytes_left -= len(put[-1].body)
+        if put and ticket.role is Role.COPY:
+            held.given_away([each.id for each in put])
+        gone = (fetch.ids & (copy.seen - copy.live_ids)).head(chunk_ints_max)
+        return Fetched(self._node, self._boot, fetch.token, fetch.request, tuple(put), gone)
+
+    def _find(self, queue: str, token: str) -> tuple[HeldCopy | None, Ticket | None]:
+        held = self._copy_of(queue)
+        return held, None if held is None else held.find(token)
+
+    def _copy_of(self, queue: str) -> HeldCopy | None:
+        return self.own if queue == self._node else self.held.get(queue)
+
+    def _told_incarnation(self, queue: str) -> str:
+        return self._peers.addresses.get(queue, ("", ""))[0]
+
+    def _fenced(self, held: HeldCopy) -> FencedOff:
+        return FencedOff(self._node, self._boot, held.greatest)
+
+    def _no_such_queue(self, queue: str) -> Declined:
+        return Declined(f"{self._node} knows no member {queue}; its members are {', '.join(self._peers.members)}")

@@ -1,0 +1,143 @@
+"""How a node leaves: never of its own will with the last copy of anything."""
+
+from collections.abc import Iterator
+from enum import Enum
+from functools import partial
+from typing import Final
+
+from attrs import frozen
+
+from dqtw.core.exchange import Exchanges
+from dqtw.core.holder import HeldCopy, Holder
+from dqtw.core.links import Links
+from dqtw.core.peer_messages import Ask, Asked, PeerAnswer
+from dqtw.core.peers import Peer, Peers
+
+ask_again_after_s: Final = 0.5
+successor_silent_s: Final = 3.0
+
+
+class Status(Enum):
+    """With which status the process exits."""
+
+    DRAINED = 0
+    FENCED = 3
+    ALONE = 4
+
+
+@frozen
+class Departure:
+    """The process may go: its exit status, and how many messages no other node holds as far as it knows."""
+
+    status: Status
+    messages_lost: int
+
+
+class Drain:
+    """Leaving because it was asked to: others must hold all that this node holds."""
+
+    def __init__(
+        self, now: float, timeout_s: float, links: Links, peers: Peers, holder: Holder, exchanges: Exchanges
+    ) -> None:
+        self._since = now
+        self._deadline = now + timeout_s
+        self._asked = {peer.id: peer.asked for peer in peers}
+        self._links = links
+        self._peers = peers
+        self._held = holder.held
+        self._exchanges = exchanges
+        if not links.is_complete():
+            exchanges.include(holder.own)  # no session may ever show who has it
+        exchanges.want_everything(now)
+
+    def departure(self, now: float, *, is_quiet: bool) -> Departure | None:
+        """Whether the process may go now, and how."""
+        if not self._peers.members[1:]:
+            return Departure(Status.DRAINED, len(self._links.copy.live))
+        if is_quiet and self._own_is_held(now) and all(self._is_held(now, each) for each in self._held.values()):
+            return Departure(Status.DRAINED, 0)
+        if now >= self._deadline:
+            lost = self._lost(now)
+            return Departure(Status.ALONE if lost else Status.DRAINED, lost)
+        return None
+
+    def _heirs(self, now: float) -> Iterator[Peer]:
+        """Who may be left with what is here: a peer that has said since that it stays."""
+        return (peer for peer in self._peers if peer.stays(now, self._asked[peer.id]))
+
+    def _own_is_held(self, now: float) -> bool:
+        heirs = list(self._heirs(now))
+        has_nothing = not self._links.copy.live and not (heirs and self._links.is_complete())
+        return has_nothing or any(self._has_own(peer) for peer in heirs)
+
+    def _has_own(self, peer: Peer) -> bool:
+        own = self._links.copy.queue
+        return self._links[peer.id].is_settled or self._exchanges.is_done(own, peer, self._since)
+
+    def _is_held(self, now: float, held: HeldCopy) -> bool:
+        owner = held.copy.queue
+        for peer in self._heirs(now):
+            if peer.id == owner and held.has_owner_in_sync(peer):
+                return True
+            if self._exchanges.is_done(owner, peer, self._since):
+                return True
+        return not held.copy.live
+
+    def _lost(self, now: float) -> int:
+        own = 0
+        if not self._own_is_held(now):
+            heirs = list(self._heirs(now))
+            own = sum(not any(self._links[peer.id].knows(id) for peer in heirs) for id in self._links.copy.live)
+        return own + sum(len(held.copy.live) for held in self._held.values() if not self._is_held(now, held))
+
+
+class HandOver:
+    """Leaving because a newer process of this id exists: a peer must have all, and be in sync with that process.
+
+    If that process has died meanwhile, it is enough that a peer has all: the next start finds it there.
+    """
+
+    def __init__(self, now: float, incarnation: str, holder: Holder, peers: Peers, exchanges: Exchanges) -> None:
+        self._since = now
+        self._boot = peers.boot
+        self._incarnation = incarnation
+        self._queue = holder.own.copy.queue
+        self._copies = [self._queue, *holder.held]
+        self._peers = peers
+        self._exchanges = exchanges
+        self._ask_at = now
+        self._heirs: dict[str, Asked] = {}  # what those say who have all
+        self._heard_at: float | None = None  # when some peer heard the newer process last
+        exchanges.include(holder.own)
+        exchanges.want_everything(now)
+
+    def pump(self, now: float) -> None:
+        """Ask the peers what they know of the newer process."""
+        if now < self._ask_at:
+            return
+        self._ask_at = now + ask_again_after_s
+        for peer in self._peers:
+            peer.ask(now, Ask(self._queue), partial(self._answered, peer, self._has_all(peer)))
+
+    def departure(self, now: float) -> Departure | None:
+        """Whether the process may go now, and how."""
+        silent_since = self._since if self._heard_at is None else max(self._heard_at, self._since)
+        has_died = now - silent_since > successor_silent_s
+        may_go = any(self._is_in_sync(asked) or has_died for asked in self._heirs.values())
+        return Departure(Status.FENCED, 0) if may_go else None
+
+    def _is_in_sync(self, asked: Asked) -> bool:
+        return asked.in_sync and asked.greatest > self._incarnation
+
+    def _has_all(self, peer: Peer) -> bool:
+        return not peer.leaving and all(self._exchanges.is_done(queue, peer, self._since) for queue in self._copies)
+
+    def _answered(self, peer: Peer, had_all: bool, now: float, answer: PeerAnswer) -> None:  # noqa: FBT001
+        self._heirs.pop(peer.id, None)
+        if not isinstance(answer, Asked):
+            return
+        is_newer = answer.greatest > self._incarnation and answer.owner_boot not in ("", self._boot)
+        if is_newer and answer.heard_s_ago < successor_silent_s:
+            self._heard_at = now - answer.heard_s_ago
+        if had_all and self._has_all(peer) and not answer.leaving:
+            self._heirs[peer.id] = answer

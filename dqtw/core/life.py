@@ -1,0 +1,196 @@
+"""A node's life: it starts, serves, becomes ready, and leaves, because it was asked to or because it was replaced."""
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+
+from dqtw.core.errors import Draining, Fenced, Refusal, Starting
+from dqtw.core.exchange import Exchanges
+from dqtw.core.holder import HeldCopy, Holder
+from dqtw.core.leaving import Departure, Drain, HandOver, ask_again_after_s
+from dqtw.core.owner import Owner
+from dqtw.core.peer_messages import Ask, PeerAnswer
+from dqtw.core.peers import Peers
+from dqtw.core.settings import NodeSettings
+from dqtw.core.start import Start
+
+
+def _nobody_wonders(*_: object, **__: object) -> None:
+    """Log nothing."""
+
+
+def _only_heard(now: float, answer: PeerAnswer) -> None:
+    """Take an answer of which only that it came is of interest."""
+
+
+class Phase(Enum):
+    """What a node is doing with its life."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    FENCED = "fenced"
+
+
+class Life:
+    """Which phase a node is in, and what leads to the next.
+
+    Attributes:
+        was_ready: it has served with every copy regained; once true, it stays.
+        has_served: its own queue was recovered completely.
+        address: the URL that peers are told.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        peers: Peers,
+        owner: Owner,
+        holder: Holder,
+        exchanges: Exchanges,
+        start: Start,
+        note: Callable[..., None],
+    ) -> None:
+        self.phase = Phase.STARTING
+        self.was_ready = False
+        self.has_served = False
+        self.address = settings.advertise
+        self._settings = settings
+        self._peers = peers
+        self._owner = owner
+        self._holder = holder
+        self._exchanges = exchanges
+        self._start = start
+        self._note = note if len(peers) else _nobody_wonders  # nothing can happen to a node that is alone
+        self._drain: Drain | None = None
+        self._hand_over: HandOver | None = None
+        self._has_departed = False
+        self._ask_at = 0.0
+        self._told_reasons: list[str] = []
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether messages are taken and delivered."""
+        return self.phase is Phase.SERVING
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the node is about to stop."""
+        return self.phase in (Phase.DRAINING, Phase.FENCED)
+
+    def refusal(self) -> Refusal:
+        """What a request is told that can't be served in this phase."""
+        match self.phase:
+            case Phase.STARTING:
+                return Starting("this node is still recovering what its peers hold")
+            case Phase.DRAINING:
+                return Draining("this node is about to stop")
+            case _:
+                return Fenced("a newer process of this node's id exists; this one is leaving")
+
+    def reasons(self, now: float) -> Iterator[str]:
+        """What the start waits for, in words."""
+        if self.phase is Phase.STARTING:
+            yield from self._start.reasons(now, self._owner.links)
+
+    def go_on(self, now: float) -> None:
+        """Go on with the start, if that is not over."""
+        if self.phase is not Phase.STARTING:
+            return
+        links = self._owner.links
+        self._start.pump(now, links)
+        if self._start.incarnation != self._owner.incarnation:
+            self._take_incarnation(now, self._start.incarnation)
+        if self._start.may_serve(now, links):
+            self._serve()
+
+    def _take_incarnation(self, now: float, incarnation: str) -> None:
+        self._owner.links.end_all(now)
+        self._owner.incarnation = incarnation
+        if self.address and incarnation:
+            self._peers.learn({self._settings.node: (incarnation, self.address)})
+        self._start.pump(now, self._owner.links)
+
+    def _serve(self) -> None:
+        self.phase = Phase.SERVING
+        self.has_served = True
+        for peer in self._peers:
+            self._owner.links.want(peer.id)
+        self._note(
+            "serving; messages recovered: {recovered}",
+            incarnation=self._owner.incarnation,
+            recovered=len(self._owner.copy.live),
+        )
+
+    def tell_what_is_missing(self, now: float) -> None:
+        """Log what the start waits for, when that changes."""
+        reasons = list(self.reasons(now))
+        if reasons and reasons != self._told_reasons:
+            self._note("starting: {reasons}", reasons="; ".join(reasons))
+        self._told_reasons = reasons
+
+    def stay_in_touch(self, now: float) -> None:
+        """Ask every peer now and then while leaving: who is there, and who stays?"""
+        if self.is_leaving and now >= self._ask_at:
+            self._ask_at = now + ask_again_after_s
+            for peer in self._peers:
+                peer.ask(now, Ask(self._settings.node), _only_heard)
+
+    def look_for_readiness(self, now: float) -> None:
+        """See whether everything is regained that can be had."""
+        if self.is_serving and not self.was_ready and all(map(self._is_regained(now), self._holder.held.values())):
+            self.was_ready = True
+            self._note("ready")
+
+    def _is_regained(self, now: float) -> Callable[[HeldCopy], bool]:
+        def is_regained(held: HeldCopy) -> bool:
+            owner = self._peers[held.copy.queue]
+            others = (peer for peer in self._peers if peer is not owner and not peer.unreachable(now))
+            return held.has_owner_in_sync(owner) or (
+                owner.unreachable(now) and all(self._exchanges.is_done(owner.id, peer) for peer in others)
+            )
+
+        return is_regained
+
+    def drain(self, now: float) -> None:
+        """Begin to leave because the node was asked to; the phase says whether it was fenced before."""
+        if self._drain is None:
+            if self.phase is not Phase.FENCED:
+                self.phase = Phase.DRAINING
+            timeout_s, links = self._settings.drain_timeout_s, self._owner.links
+            self._drain = Drain(now, timeout_s, links, self._peers, self._holder, self._exchanges)
+            self._note("handing over; messages here: {messages}", messages=len(self._owner.copy.live))
+
+    def fence(self, now: float, greatest: str) -> bool:
+        """A peer knows a greater incarnation; whether that ends this node's service now."""
+        if self.phase is Phase.STARTING:
+            self._start.fenced(now, self._owner.links)
+        if self.phase not in (Phase.SERVING, Phase.DRAINING):
+            return False
+        self.phase = Phase.FENCED
+        self._note(
+            "fenced: a newer process of this node exists; handing over",
+            incarnation=self._owner.incarnation,
+            greater=greatest,
+        )
+        self._owner.links.end_all(now)
+        self._holder.own.heard_of(self._owner.incarnation)
+        self._hand_over = HandOver(now, self._owner.incarnation, self._holder, self._peers, self._exchanges)
+        return True
+
+    def departure(self, now: float) -> Departure | None:
+        """Whether the process may go now, and how; told once."""
+        if self._has_departed:
+            return None
+        departure = self._departure(now)
+        self._has_departed = departure is not None
+        return departure
+
+    def _departure(self, now: float) -> Departure | None:
+        if self._hand_over is not None:
+            self._hand_over.pump(now)
+            departure = self._hand_over.departure(now)
+            if departure is not None:
+                return departure
+        if self._drain is None:
+            return None
+        return self._drain.departure(now, is_quiet=self._owner.is_quiet and self._hand_over is None)

@@ -1,0 +1,269 @@
+"""What nodes say to each other: requests, and what may answer each.
+
+Every value in here is complete in itself and is never changed once made: a request may be repeated, delayed or lost,
+and parts of it are kept by both sides.
+"""
+
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from attrs import field, frozen
+
+from dqtw.core.commands import Command, Outcome
+from dqtw.core.copy import Digest
+from dqtw.core.keys import KeyRecord
+from dqtw.core.message import Message, MessageId
+from dqtw.core.ranges import Dot, IdSet
+
+Addresses: TypeAlias = dict[str, tuple[str, str]]
+"""Node id to its incarnation and the URL at which peers reach it; the greater incarnation is the truer one."""
+
+
+class Put(NamedTuple):
+    """A message on its way to another copy; its age stands in for a time, because nodes share no clock."""
+
+    id: MessageId
+    body: bytes
+    content_type: str
+    key: str | None
+    age_s: float
+
+    @classmethod
+    def of(cls, now: float, id: MessageId, message: Message) -> "Put":
+        """Tell a message to a peer."""
+        return cls(id, message.body, message.content_type, message.key, max(now - message.born_s, 0.0))
+
+    def message(self, now: float) -> Message:
+        """Hold it here."""
+        return Message(self.body, self.content_type, self.key, now - self.age_s)
+
+
+class Role(Enum):
+    """In which right a session is opened: as the queue's owner, or as another that holds a copy of it."""
+
+    OWNER = "owner"
+    COPY = "copy"
+
+
+# Requests.
+
+
+@frozen
+class Ask:
+    """What do you know of this queue? Asking changes nothing."""
+
+    queue: str
+
+
+@frozen
+class Open:
+    """Let us bring our copies of this queue together.
+
+    Attributes:
+        nonce: echoed by the answer, so that an answer serves one open only.
+        body_bytes_max: what this owner takes; its peers take as much, whatever their own limit is.
+    """
+
+    queue: str
+    role: Role
+    cluster: str
+    node: str
+    boot: str
+    incarnation: str
+    nonce: str
+    body_bytes_max: int
+    members: tuple[str, ...]
+    addresses: Addresses
+
+
+@frozen
+class Page:
+    """Tell the next part of your digest, past ``after``, and of your keys, from number ``keys_from`` on."""
+
+    queue: str
+    token: str
+    request: int
+    after: Dot | None
+    keys_from: int
+
+
+@frozen
+class Delta:
+    """What changed here, or what you lack.
+
+    Attributes:
+        synced: once this is applied, the peer lacks nothing.
+        ready: how many messages the owner could deliver now; a hint to those whose clients wait.
+    """
+
+    queue: str
+    token: str
+    request: int
+    incarnation: str
+    gone: IdSet
+    put: tuple[Put, ...] = ()
+    keys: tuple[KeyRecord, ...] = ()
+    synced: bool = False
+    ready: int = 0
+
+
+@frozen
+class Fetch:
+    """Give me these messages."""
+
+    queue: str
+    token: str
+    request: int
+    ids: IdSet
+
+
+@frozen
+class Forward:
+    """Carry this command out for a client of mine; never forwarded further."""
+
+    node: str
+    command: Command
+
+
+PeerRequest: TypeAlias = Ask | Open | Page | Delta | Fetch | Forward
+
+# Answers.
+
+
+@frozen
+class Asked:
+    """What is known of the queue that was asked for.
+
+    Attributes:
+        greatest: the greatest incarnation of its owner that was heard of; empty: none.
+        owner_boot: the process that opened as its owner last; empty: none did.
+        heard_s_ago: since when that process has been silent.
+        synced_once: this copy lacked nothing at some time since this process started.
+        in_sync: the owner of the greatest incarnation has said that this copy lacks nothing, and nothing changed since.
+        leaving: this node is about to stop.
+    """
+
+    node: str
+    boot: str
+    greatest: str
+    owner_boot: str
+    heard_s_ago: float
+    synced_once: bool
+    in_sync: bool
+    leaving: bool
+    addresses: Addresses
+
+
+@frozen
+class Opened:
+    """The session's token, and the first page of what this copy holds."""
+
+    node: str
+    boot: str
+    nonce: str
+    token: str
+    digest: Digest
+    keys: tuple[KeyRecord, ...]
+    keys_left: bool
+    members: tuple[str, ...]
+    addresses: Addresses
+
+
+@frozen
+class Paged:
+    """One more page."""
+
+    node: str
+    boot: str
+    token: str
+    request: int
+    digest: Digest | None
+    keys: tuple[KeyRecord, ...]
+    keys_left: bool
+
+
+@frozen
+class Applied:
+    """A delta was taken in.
+
+    Attributes:
+        shared: since the last such answer this copy was given to another peer.
+        leaving: this node is about to stop, and is no holder to rely on.
+    """
+
+    node: str
+    boot: str
+    token: str
+    request: int
+    shared: bool
+    leaving: bool
+
+
+@frozen
+class Fetched:
+    """The messages asked for: here they are, or they are gone; the rest is to be asked for again."""
+
+    node: str
+    boot: str
+    token: str
+    request: int
+    put: tuple[Put, ...]
+    gone: IdSet
+
+
+@frozen
+class Forwarded:
+    """What the command came to."""
+
+    outcome: Outcome
+
+
+@frozen
+class FencedOff:
+    """A greater incarnation of this owner was heard of."""
+
+    node: str
+    boot: str
+    greatest: str
+
+
+@frozen
+class NoSession:
+    """No session has this token; open anew."""
+
+    node: str
+    boot: str
+
+
+@frozen
+class Declined:
+    """This node does not speak with the asker at all, and says why."""
+
+    why: str
+
+
+@frozen
+class Failed:
+    """No answer came, or none that can be trusted. Made by the asker's own side, never sent.
+
+    Attributes:
+        was_sent: the peer may have had the request; False only when it surely has not.
+    """
+
+    why: str
+    was_sent: bool = True
+
+
+PeerAnswer: TypeAlias = (
+    Asked | Opened | Paged | Applied | Fetched | Forwarded | FencedOff | NoSession | Declined | Failed
+)
+
+
+@frozen
+class Asking:
+    """One request on its way: to whom, at which address, and under which number its answer is expected."""
+
+    call: int
+    peer: str
+    url: str
+    request: PeerRequest = field(repr=lambda request: type(request).__name__)

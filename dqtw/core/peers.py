@@ -1,0 +1,194 @@
+"""The other members, as reached from here: at which address, and whether they answer."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from dqtw.core.calls import Calls, call_timeout_s
+from dqtw.core.peer_messages import (
+    Addresses,
+    Applied,
+    Asked,
+    Asking,
+    Declined,
+    Failed,
+    Opened,
+    PeerAnswer,
+    PeerRequest,
+)
+
+unreachable_after_s: Final = 3.0
+
+Then = Callable[[float, PeerAnswer], None]
+
+
+class Peer:
+    """One other member. Every request to it and every answer passes here, so this knows whether it answers.
+
+    Attributes:
+        id: the member's node id.
+        boot: the process that answered last.
+        leaving: it said that it is about to stop.
+        declined: why it does not speak with this node, if it said so.
+        error: what went wrong last.
+        asked: the number of the latest request to it.
+        rises: how many times it has come up: a new process, or an answer after a failure.
+        members_differ: it was told another list of members than this node.
+    """
+
+    def __init__(self, id: str, url: str, peers: "Peers", calls: Calls) -> None:
+        self.id = id
+        self.boot = ""
+        self.leaving = False
+        self.declined = ""
+        self.error = ""
+        self.members_differ = False
+        self.rises = 0
+        self._configured_url = url
+        self._tries = 0
+        self._peers = peers
+        self._calls = calls
+        self._silent_since: float | None = None  # the first request, of those since the last answer, that has none
+        self._heard = False
+        self.asked = 0  # requests are numbered
+        self._answered = 0  # the latest that was answered
+        self._stays = 0  # the latest request in whose answer it said that it is not about to stop
+
+    def ask(self, now: float, request: PeerRequest, then: Then, timeout_s: float = call_timeout_s) -> None:
+        """Send a request; ``then`` gets a checked answer or `Failed`."""
+        if self._silent_since is None and timeout_s <= call_timeout_s:
+            self._silent_since = now
+        self.asked += 1
+        take = partial(self._take, self.asked, then)
+        self._calls.start(now, self.id, self._url(), request, take, timeout_s)
+
+    def stays(self, now: float, since: int) -> bool:
+        """Whether it answers, and has said, asked after request number ``since``, that it is not about to stop."""
+        return self.is_up(now) and not self.leaving and self._stays > since
+
+    def unreachable(self, now: float) -> bool:
+        """Whether it has not answered for a while."""
+        return self._silent_since is not None and now - self._silent_since >= unreachable_after_s
+
+    def is_up(self, now: float) -> bool:
+        """Whether it answered its last request, and has not left one waiting for long."""
+        return self._heard and not self.unreachable(now)
+
+    def forgive(self, now: float) -> None:
+        """This process itself was not running: the silence since then proves nothing."""
+        if self._silent_since is not None:
+            self._silent_since = now
+
+    def silent_deadline(self) -> float | None:
+        """When it would count as unreachable, if it goes on being silent."""
+        return None if self._silent_since is None else self._silent_since + unreachable_after_s
+
+    def _url(self) -> str:
+        """The address it told last; every second try after a failure the configured one, in case it moved back."""
+        told = self._peers.addresses.get(self.id, ("", ""))[1]
+        return told if told and self._tries % 2 == 0 else self._configured_url
+
+    def _take(self, number: int, then: Then, now: float, answer: PeerAnswer) -> None:
+        fault = self._fault(answer)
+        if fault:
+            answer = Failed(fault)
+        if not isinstance(answer, Failed):
+            self._answered = max(self._answered, number)
+            self._note(answer)
+            if isinstance(answer, Asked | Applied):
+                self._said_whether_it_stays(number, leaving=answer.leaving)
+        elif number > self._answered:  # else it has answered better since
+            self._fail(now, answer.why)
+        then(now, answer)
+
+    def _said_whether_it_stays(self, number: int, *, leaving: bool) -> None:
+        self.leaving = leaving
+        if not leaving:
+            self._stays = max(self._stays, number)
+
+    def _fail(self, now: float, why: str) -> None:
+        self._tries += 1
+        self._heard = False
+        self.error = why
+        if self._silent_since is None:
+            self._silent_since = now
+
+    def _note(self, answer: PeerAnswer) -> None:
+        boot = getattr(answer, "boot", self.boot)
+        self.rises += not self._heard or boot != self.boot
+        self._heard = True
+        self._silent_since = None
+        self._hear_declined(answer.why if isinstance(answer, Declined) else "")
+        self.error = self.declined or self.error
+        self.boot = boot
+        if isinstance(answer, Asked | Opened):
+            self._peers.learn(answer.addresses)
+        if isinstance(answer, Opened):
+            self._hear_members(answer.members)
+
+    def _hear_declined(self, why: str) -> None:
+        if why and why != self.declined:
+            self._peers.note("{peer} declines: {why}", peer=self.id, why=why)
+        self.declined = why
+
+    def _hear_members(self, members: tuple[str, ...]) -> None:
+        differ = members != self._peers.members
+        if differ and not self.members_differ:
+            theirs, ours = ", ".join(members), ", ".join(self._peers.members)
+            self._peers.note("{peer} has other members: {theirs}; here: {ours}", peer=self.id, theirs=theirs, ours=ours)
+        self.members_differ = differ
+
+    def _fault(self, answer: PeerAnswer) -> str:
+        """Why an answer can't be trusted: it comes from another node, or from a process that is known as another."""
+        node, boot = getattr(answer, "node", self.id), getattr(answer, "boot", None)
+        if node != self.id:
+            return f"the node at {self._url()} is {node}, not {self.id}"
+        if boot is not None and boot in self._peers.boots_but(self.id):
+            return f"the node at {self._url()} is the same process as another member"
+        return ""
+
+
+class Peers:
+    """All other members, and the addresses that nodes have told of themselves.
+
+    Attributes:
+        boot: this node's own process.
+        addresses: of every member that told one, this node too.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        boot: str,
+        urls: dict[str, str],
+        send: Callable[[Asking], None],
+        note: Callable[..., None],
+    ) -> None:
+        self.members = tuple(sorted((node, *urls)))
+        self.addresses: Addresses = {}
+        self.calls = Calls(send)
+        self.note = note
+        self.boot = boot
+        self._peers = {id: Peer(id, url, self, self.calls) for id, url in sorted(urls.items())}
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers.values())
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def __getitem__(self, id: str) -> Peer:
+        return self._peers[id]
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._peers
+
+    def learn(self, told: Addresses) -> None:
+        """Take over what a node knows of the members' addresses."""
+        for id, (incarnation, url) in told.items():
+            if id in self.members and incarnation > self.addresses.get(id, ("", ""))[0]:
+                self.addresses[id] = (incarnation, url)
+
+    def boots_but(self, id: str) -> set[str]:
+        """The processes that are known, but for that member's."""
+        return {self.boot, *(peer.boot for peer in self._peers.values() if peer.id != id and peer.boot)}

@@ -1,0 +1,118 @@
+"""How a node starts: it asks, joins what its peers hold of its queue, and serves when it can know every answered push.
+
+Starting and replacing a dead node are the same thing, and a cluster's first start is no special case of it.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from dqtw.core.links import Links
+from dqtw.core.peer_messages import Ask, Asked, PeerAnswer
+from dqtw.core.peers import Peer, Peers
+from dqtw.core.settings import NodeSettings
+
+ask_again_after_s: Final = 0.25
+twin_silent_s: Final = 3.0
+
+
+class Start:
+    """The start of one owner.
+
+    Attributes:
+        incarnation: what this start has taken; empty before it could be chosen.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        settings: NodeSettings,
+        boot: str,
+        peers: Peers,
+        fresh_incarnation: Callable[[str], str],
+    ) -> None:
+        self.incarnation = ""
+        self._settings = settings
+        self._boot = boot
+        self._peers = peers
+        self._fresh_incarnation = fresh_incarnation
+        self._asked: dict[str, Asked] = {}
+        self._asking: set[str] = set()
+        self._ask_at: dict[str, float] = {}
+        self._serve_at = now + settings.start_wait_s
+
+    def pump(self, now: float, links: Links) -> None:
+        """Ask whoever has not answered yet, choose the incarnation, and open with those who have answered."""
+        for peer in self._peers:
+            if peer.id not in self._asking and self._must_ask(peer) and now >= self._ask_at.get(peer.id, now):
+                self._asking.add(peer.id)
+                peer.ask(now, Ask(self._settings.node), partial(self._answered, peer))
+        if not self.incarnation and self._may_choose(now):
+            self._choose(links)
+        elif self.incarnation and self.incarnation == links.incarnation():
+            self._open(now, links)
+
+    def fenced(self, now: float, links: Links) -> None:
+        """A peer knows a greater incarnation. Nobody was served yet: ask again, and take one that is greater still."""
+        links.end_all(now)
+        self.incarnation = ""
+        self._asked.clear()
+
+    def may_serve(self, now: float, links: Links) -> bool:
+        """Whether every answered push that can be recovered has been."""
+        missing = [peer for peer in self._peers if not links[peer.id].is_joined]
+        if not self.incarnation or any(not peer.unreachable(now) for peer in missing):
+            return False
+        return not missing or now >= self._serve_at or self._in_sync_count(links) >= self._enough()
+
+    def reasons(self, now: float, links: Links) -> Iterator[str]:
+        """What the start waits for, in words."""
+        for peer in self._peers:
+            if peer.id in self._asked and self._is_twin(self._asked[peer.id]):
+                yield f"{peer.id} has heard from another process of this node's id just now"
+            elif peer.declined:
+                yield f"{peer.id} declines: {peer.declined}"
+            elif not links[peer.id].is_joined:
+                yield f"{peer.id} {'does not answer' if peer.unreachable(now) else 'has yet to give what it holds'}"
+
+    def _enough(self) -> int:
+        """So many copies that were in sync cannot all lack a push that was answered: every two such sets meet."""
+        return max(1, len(self._settings.members) - self._settings.copies + 1)
+
+    def _in_sync_count(self, links: Links) -> int:
+        return sum(
+            links[id].is_joined and asked.synced_once and asked.boot == self._peers[id].boot
+            for id, asked in self._asked.items()
+        )
+
+    def _must_ask(self, peer: Peer) -> bool:
+        asked = self._asked.get(peer.id)
+        return asked is None or self._is_twin(asked)
+
+    def _is_twin(self, asked: Asked) -> bool:
+        """Whether another process of this id is alive, as far as that peer knows: it is not to be fenced."""
+        return asked.owner_boot not in ("", self._boot) and asked.heard_s_ago < twin_silent_s
+
+    def _answered(self, peer: Peer, now: float, answer: PeerAnswer) -> None:
+        self._asking.discard(peer.id)
+        self._ask_at[peer.id] = now + ask_again_after_s
+        if isinstance(answer, Asked):
+            self._asked[peer.id] = answer
+            if answer.greatest > self.incarnation:
+                self.incarnation = ""
+
+    def _may_choose(self, now: float) -> bool:
+        """Whether all who can be reached have said which incarnations they know, and nobody knows a living twin."""
+        if any(self._is_twin(asked) for asked in self._asked.values()):
+            return False
+        return all(peer.id in self._asked or peer.unreachable(now) for peer in self._peers)
+
+    def _choose(self, links: Links) -> None:
+        told = [asked.greatest for asked in self._asked.values()]
+        self.incarnation = self._fresh_incarnation(max([*told, *links.copy.seen.incarnations], default=""))
+
+    def _open(self, now: float, links: Links) -> None:
+        for id, asked in self._asked.items():
+            if not self._is_twin(asked):
+                links.want(id)
+        links.pump(now)

@@ -1,0 +1,222 @@
+"""What carries requests to peers: HTTP, one request on a connection at a time, connections that stay."""
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final, TypeAlias, cast
+
+from attrs import frozen
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet import defer
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import HTTPConnectionPool
+from twisted.web.http_headers import Headers
+
+from dqtw.core.calls import call_timeout_s
+from dqtw.core.commands import Push, wait_max_s
+from dqtw.core.errors import PeerFault
+from dqtw.core.forwarding import forward_timeout_s
+from dqtw.core.peer_messages import Asking, Declined, Failed, Fetch, Forward, PeerAnswer, PeerRequest
+from dqtw.net.peer_auth import Credentials, Signer, auth_header
+from dqtw.net.peer_limits import PeerLimits
+from dqtw.net.peer_pool import PeerPool, PlainAgent, WholeBody, read_body, refuse_body
+from dqtw.wire import peer
+from dqtw.wire.peer_kinds import bare
+from dqtw.wire.problem import problem_type
+
+_log = Logger()
+
+grace_s: Final = 0.5  # past the core's own patience, so that it says first what it made of the silence
+
+AgentOf: TypeAlias = Callable[[HTTPConnectionPool], Any]
+
+# What a node says that answers and does not speak with the asker; anything else that is no answer is a failure.
+_declining = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+)
+
+
+def deadline_s(request: PeerRequest) -> float:
+    """When a request is given up and its connection closed: a little later than the core gives up."""
+    if isinstance(request, Forward) and isinstance(request.command, Push):
+        return 3 * forward_timeout_s + min(request.command.wait_s, wait_max_s) + grace_s
+    return max(call_timeout_s, forward_timeout_s) + grace_s
+
+
+class _NotSent(PeerFault):
+    """The request never left this node."""
+
+
+@frozen
+class _Route:
+    """One peer: its connections, and whose turn it is to use one."""
+
+    pool: PeerPool
+    client: HTTPClient
+    forwards: DeferredSemaphore
+
+
+class PeerClient:
+    """A `dqtw.driver.PeerLink` over HTTP. Whatever goes wrong with a peer becomes a `Failed` for that request alone.
+
+    Args:
+        clock: the reactor, or what stands in for its time.
+        agent_of: makes the agent that opens the connections of a pool.
+        signer: what shows the cluster's secret; None when it has none.
+        limits: the bounds.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        agent_of: AgentOf,
+        signer: Signer | None = None,
+        limits: PeerLimits | None = None,
+    ) -> None:
+        self._clock = clock
+        self._agent_of = agent_of
+        self._signer = signer
+        self._limits = limits or PeerLimits()
+        self._routes: dict[str, _Route] = {}
+        self._under_way: set[Deferred[PeerAnswer]] = set()
+        self._stopped = False
+
+    def send(self, asking: Asking, answered: Callable[[PeerAnswer], None]) -> None:
+        """Send a request; ``answered`` is called once, with the peer's answer or with `Failed`."""
+        if self._stopped:
+            answered(Failed("this node is stopping"))
+            return
+        asked = Deferred.fromCoroutine(self._ask(self._route(asking.peer), asking))
+        asked.addTimeout(deadline_s(asking.request), self._clock)
+        asked.addErrback(lambda failure: self._failed(asking.peer, failure))
+        self._under_way.add(asked)
+        asked.addCallback(lambda answer: self._over(asked, answer, answered))
+        asked.addErrback(lambda failure: _log.failure("an answer of {peer} was not taken", failure, peer=asking.peer))
+
+    def stop(self) -> None:
+        """Give up whatever is under way, close all connections, and send nothing more."""
+        self._stopped = True
+        for asked in tuple(self._under_way):
+            asked.cancel()
+        for route in self._routes.values():
+            route.pool.drop_idle()
+
+    def _route(self, peer_id: str) -> _Route:
+        route = self._routes.get(peer_id)
+        if route is None:
+            pool = PeerPool(self._clock, self._limits)
+            route = _Route(pool, self._client(pool), DeferredSemaphore(self._limits.forwards_max))
+            self._routes[peer_id] = route
+        return route
+
+    def _client(self, pool: PeerPool) -> HTTPClient:
+        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        return HTTPClient(PlainAgent(self._agent_of(pool)), no_cookies, WholeBody)
+
+    async def _ask(self, route: _Route, asking: Asking) -> PeerAnswer:
+        """Ask, when it is this request's turn: a session never waits, but of forwards not all go at once."""
+        if not isinstance(asking.request, Forward):
+            return await self._exchange(route, asking)
+        if len(route.forwards.waiting) >= self._limits.forwards_waiting_max:
+            raise _NotSent("too many requests wait for this peer")
+        await route.forwards.acquire()
+        try:
+            return await self._exchange(route, asking)
+        finally:
+            route.forwards.release()
+
+    async def _exchange(self, route: _Route, asking: Asking) -> PeerAnswer:
+        request = asking.request
+        body = peer.encode_request(request)
+        path = peer.path_prefix + peer.verb_of(request)
+        shown = self._signer.sign(path, asking.peer, body) if self._signer is not None else None
+        try:
+            response = await route.client.post(
+                asking.url.rstrip("/") + path,
+                headers=_headers(asking.peer, shown),
+                data=body,
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=cast(Any, self._clock),
+            )
+            return await self._read(request, shown, response)
+        finally:
+            route.pool.cut_closing()
+
+    async def _read(self, request: PeerRequest, shown: Credentials | None, response: Any) -> PeerAnswer:
+        kind = b",".join(_values(response, "Content-Type")).decode("latin-1")
+        if response.code != HTTPStatus.OK or kind != peer.content_type:
+            return _refused(response.code, kind, await read_body(response, self._limits.refusal_bytes_max))
+        if self._signer is None or shown is None:
+            return peer.decode_answer(request, await read_body(response, self._answer_bytes_max(request)))
+        try:
+            digest = self._signer.check_head(shown, response.code, _values(response, auth_header))
+        except PeerFault:
+            refuse_body(response)
+            raise
+        body = await read_body(response, self._answer_bytes_max(request))
+        self._signer.check_body(digest, body)
+        return peer.decode_answer(request, body)
+
+    def _answer_bytes_max(self, request: PeerRequest) -> int:
+        if isinstance(request, Fetch | Forward):
+            return self._limits.message_answer_bytes_max
+        return self._limits.answer_bytes_max
+
+    def _failed(self, peer_id: str, failure: Failure) -> PeerAnswer:
+        self._routes[peer_id].pool.drop_idle()
+        was_sent = not isinstance(failure.value, ConnectError | _NotSent)  # a ConnectError: no connection came about
+        return Failed(bare(_why(failure.value)), was_sent)
+
+    def _over(
+        self, asked: Deferred[PeerAnswer], answer: PeerAnswer, answered: Callable[[PeerAnswer], None]
+    ) -> PeerAnswer:
+        """Hand an answer on; what goes wrong with that is a defect of this node, and the peer's no more."""
+        self._under_way.discard(asked)
+        answered(answer)
+        return answer
+
+
+def _headers(to: str, shown: Credentials | None) -> Headers:
+    headers = Headers({"Content-Type": [peer.content_type], peer.to_header: [to]})
+    if shown is not None:
+        headers.setRawHeaders(auth_header, [shown.header()])
+    return headers
+
+
+def _values(response: Any, name: str) -> list[bytes]:
+    return cast(list[bytes], response.headers.getRawHeaders(name.encode(), []))
+
+
+def _refused(status: int, kind: str, body: bytes) -> PeerAnswer:
+    """What to make of an answer that is none."""
+    detail = _detail(body) if kind == problem_type else ""
+    if detail and status in _declining:
+        return Declined(bare(detail))
+    was_sent = status != HTTPStatus.MISDIRECTED_REQUEST  # else another node had it, and did nothing
+    return Failed(bare(f"answered {status} {kind}: {detail}" if detail else f"answered {status} {kind}"), was_sent)
+
+
+def _detail(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    detail = document.get("detail") if isinstance(document, dict) else None
+    return detail if isinstance(detail, str) else ""
+
+
+def _why(error: BaseException | None) -> str:
+    """What went wrong, in a few words."""
+    reasons = getattr(error, "reasons", None)
+    if reasons:
+        return _why(reasons[0].value)
+    if isinstance(error, defer.TimeoutError | CancelledError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,123 @@
+"""What a node asks of another for one of its clients, and what that came to."""
+
+from types import MappingProxyType
+from typing import Final
+
+from dqtw.core.commands import (
+    Ack,
+    Delivered,
+    Delivery,
+    Done,
+    Get,
+    GiveBack,
+    Inspect,
+    Inspected,
+    Nack,
+    Push,
+    Pushed,
+    State,
+    Touch,
+    get_count_max,
+)
+from dqtw.core.errors import BadRequest, KeyReused, LeaseLost, NotNow, PeerFault, Refusal, TooLarge, Unknown
+from dqtw.core.message import Message, MessageId, Receipt
+from dqtw.wire.peer_kinds import (
+    Cases,
+    Kind,
+    Source,
+    blob,
+    flag,
+    judged,
+    one_of,
+    or_nil,
+    parsed,
+    prose,
+    record,
+    row,
+    seconds,
+    several,
+    whole,
+    word_of,
+)
+from dqtw.wire.peer_values import content_type, count, key
+
+message_id: Final = parsed(MessageId.parse)
+receipt: Final = parsed(Receipt.parse)
+
+commands: Final[Cases] = MappingProxyType(
+    {
+        "push": ((Push,), record(Push, body=blob, content_type=content_type, key=or_nil(key), wait_s=seconds)),
+        "get": (
+            (Get,),
+            record(Get, count_max=whole(1, get_count_max), wait_s=seconds, lease_s=or_nil(seconds), ack_now=flag),
+        ),
+        "ack": ((Ack,), record(Ack, id=message_id)),
+        "nack": ((Nack,), record(Nack, receipt=receipt, delay_s=seconds)),
+        "touch": ((Touch,), record(Touch, receipt=receipt, lease_s=or_nil(seconds))),
+        "give_back": ((GiveBack,), record(GiveBack, receipt=receipt)),
+        "inspect": ((Inspect,), record(Inspect, id=message_id)),
+    }
+)
+command: Final = one_of(commands)
+
+# A delivery names its message by the receipt. When that was born is the owner's business alone.
+
+_delivery_row = row(receipt, whole(1), seconds, blob, content_type, or_nil(key))
+
+
+def _read_delivery(source: Source) -> Delivery:
+    told_receipt, attempt, lease_s, *message = _delivery_row(source)
+    return Delivery(told_receipt, attempt, lease_s, Message(*message))
+
+
+def _write_delivery(told: Delivery) -> object:
+    message = told.message
+    lease_s = seconds.write(told.lease_s)
+    return str(told.receipt), told.attempt, lease_s, message.body, message.content_type, message.key
+
+
+_deliveries = several(Kind(_read_delivery, _write_delivery), get_count_max)
+
+# Refusals: what the carrying out of a command may be refused with, by code. What only a door says is not among them.
+
+_refusal_types: Final[tuple[type[Refusal], ...]] = (
+    BadRequest,
+    KeyReused,
+    LeaseLost,
+    TooLarge,
+    Unknown,
+    *NotNow.__subclasses__(),
+)
+_refusals: Final = {refusal.code: refusal for refusal in _refusal_types}
+
+
+def _refusal_of(code: object) -> type[Refusal]:
+    if type(code) is not str or code not in _refusals:
+        raise PeerFault("not a code that a command is refused with")
+    return _refusals[code]
+
+
+def _refused(code: type[Refusal], detail: str) -> Refusal:
+    return code(detail)
+
+
+outcomes: Final[Cases] = MappingProxyType(
+    {
+        "pushed": ((Pushed,), record(Pushed, id=message_id, copies=count, members=count, duplicate=flag)),
+        "delivered": ((Delivered,), record(Delivered, deliveries=_deliveries)),
+        "done": ((Done,), record(Done)),
+        "inspected": (
+            (Inspected,),
+            record(
+                Inspected,
+                state=word_of(State),
+                attempts=count,
+                body_bytes=count,
+                content_type=content_type,
+                age_s=seconds,
+            ),
+        ),
+        "refused": (_refusal_types, record(_refused, code=judged(_refusal_of), detail=prose)),
+    }
+)
+outcome: Final = one_of(outcomes)

@@ -1,0 +1,372 @@
+"""Rule 15: a retry with the same key finds the first push, in every copy and for a while after its removal."""
+
+import pytest
+
+from dqtw.core.keys import KeyMemory, KeyRecord, body_digest
+from dqtw.core.message import Message, MessageId
+from dqtw.core.peer_messages import Applied, Delta, Fetched, Open, Opened, Page
+from dqtw.core.session import keys_per_request_max
+
+from .cluster import Cluster, cluster, key_at
+
+old = "01HF0000000000000000000000"
+
+
+def restarted(world: Cluster, name: str = "a") -> None:
+    world.kill(name)
+    world.settle(4)
+    world.start(name)
+    world.settle(4)
+    assert world[name].life.is_serving
+
+
+def test_rule_15_a_retry_while_the_first_push_waits_shares_its_outcome() -> None:
+    """Through any node: both get the same id, and it is on the queue once."""
+    world = cluster("a", "b", "c")
+    key = key_at("a", world)
+    gate = world.hold(Applied, by="a", at="c")
+    first, here, there = (world.push(at, b"once", key=key) for at in ("a", "a", "b"))
+    world.settle()
+    assert [first.code, here.code, there.code] == ["", "", ""]
+    gate.open()
+    assert first.id == here.id == there.id
+    assert ["duplicate=True" in str(each.outcome) for each in (first, here, there)] == [False, True, True]
+    assert world.bodies("a", "a") == [b"once"]
+
+
+def test_rule_15_a_key_that_was_withdrawn_is_forgotten() -> None:
+    """After `unreplicated` the same push can be made anew, and gets another id."""
+    world = cluster("a", "b", "c", push_timeout_s=2)
+    key = key_at("a", world)
+    gate = world.hold(Applied, by="a", at="c")
+    first = world.push("a", b"again", key=key)
+    world.settle(2.1)
+    gate.open()
+    assert first.code == "unreplicated"
+    again = world.push("a", b"again", key=key)
+    world.settle()
+    assert again.id.n == 2
+    assert "duplicate=False" in str(again.outcome)
+    other = world.push("a", b"other", key=key_at("a", world, 1))
+    world.settle()
+    assert other.code == "Pushed"
+
+
+def test_rule_15_a_withdrawal_leaves_no_memory_of_the_key_in_any_copy() -> None:
+    """A removal says nothing of a key: a successor takes the retry of a withdrawn push as new."""
+    world = cluster("a", "b", "c", push_timeout_s=2)
+    key = key_at("a", world)
+    gate = world.hold(Applied, by="a", at="c")
+    first = world.push("a", b"again", key=key)
+    world.settle(2.1)
+    gate.open()
+    assert first.code == "unreplicated"
+    world.settle(1)
+    restarted(world)
+    again = world.push("a", b"again", key=key)
+    world.settle()
+    assert again.id.incarnation == world["a"].incarnation
+    assert world.get("a").bodies == [b"again"]
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+def test_rule_15_a_retry_that_finds_a_recovered_push_is_told_of_it_only_if_that_can_not_be_taken_back(
+    copies: int,
+) -> None:
+    """`b` holds a push that `a` took back before it died; `c` knows that it was taken back, and is away for now."""
+    world = cluster("a", "b", "c", copies=copies, start_wait_s=10)
+    key, id = key_at("a", world), MessageId("a", world["a"].incarnation, 1)
+    world.kill("a")
+    world.copy("b", "a").put(id, Message(b"once", key=key))
+    world.copy("c", "a").remove(id)
+    world.pause("c")
+    world.settle(4)
+    world.start("a")
+    world.settle(14)
+    assert world["a"].life.is_serving
+    retry = world.push("a", b"once", key=key)
+    world.settle(3)
+    world.resume("c")
+    world.settle(10)
+    assert retry.code == "uncertain"
+    assert world.bodies("a", "a") == []
+    anew = world.push("a", b"once", key=key)
+    world.settle()
+    assert anew.id.incarnation == world["a"].incarnation
+
+
+def test_rule_15_a_retry_that_finds_a_recovered_push_which_all_hold_is_its_duplicate() -> None:
+    """With every member in session nobody can take it back any more."""
+    world = cluster("a", "b", "c")
+    key, id = key_at("a", world), MessageId("a", world["a"].incarnation, 1)
+    world.kill("a")
+    world.copy("b", "a").put(id, Message(b"once", key=key))
+    world.settle(4)
+    world.start("a")
+    gate = world.hold(Applied, by="a", at="c")
+    world.settle(2)
+    retry = world.push("a", b"once", key=key)
+    world.settle()
+    assert (retry.code, len(gate.items)) == ("", 1)
+    gate.open()
+    assert retry.id == id
+    assert "duplicate=True" in str(retry.outcome)
+
+
+def test_rule_15_a_key_is_known_to_the_successor_while_its_message_is_on_the_queue() -> None:
+    """The key travels with the message."""
+    world = cluster("a", "b", "c")
+    key = key_at("a", world)
+    first = world.push("a", b"once", key=key)
+    world.settle()
+    restarted(world)
+    again = world.push("a", b"once", key=key)
+    world.settle()
+    assert again.id == first.id
+    assert world.bodies("a", "a") == [b"once"]
+
+
+def test_rule_15_a_key_is_remembered_after_its_message_was_removed_by_all_copies() -> None:
+    """The record goes with the removal: a retry after the owner's death is a duplicate still."""
+    world = cluster("a", "b", "c")
+    key = key_at("a", world)
+    first = world.push("a", b"once", key=key)
+    world.settle()
+    ack = world.ack("a", first.id)
+    world.settle()
+    assert ack.code == "Done"
+    restarted(world)
+    again = world.push("a", b"once", key=key)
+    world.settle()
+    assert again.id == first.id
+    assert world.bodies("a", "a") == []
+
+
+def test_rule_15_the_record_travels_with_the_removal() -> None:
+    """What is acknowledged to the client is remembered by whoever confirmed it."""
+    world = cluster("a", "b")
+    key = key_at("a", world)
+    push = world.push("a", b"once", key=key)
+    world.settle()
+    since = len(world.sent)
+    world.ack("a", push.id)
+    world.settle()
+    told = [each.what for each in world.sent[since:] if isinstance(each.what, Delta) and each.what.gone]
+    assert [[record.key for record in delta.keys] for delta in told] == [[key]]
+
+
+def test_rule_15_a_peer_that_was_away_learns_the_records_in_the_exchange() -> None:
+    """Its memory is as long as that of the others when it has to take part in a start."""
+    world = cluster("a", "b", "c", copies=2)
+    key = key_at("a", world)
+    world.kill("c")
+    world.settle(4)
+    first = world.push("a", b"once", key=key)
+    world.settle()
+    world.ack("a", first.id)
+    world.settle()
+    world.start("c")
+    world.settle(5)
+    world.kill("b")
+    world.kill("a")
+    world.settle(3)
+    world.start("a", start_wait_s=4)
+    world.settle(6)
+    again = world.push("a", b"once", key=key)
+    assert again.code in ("Pushed", "unreplicated")
+    assert again.id == first.id
+
+
+def test_rule_15_the_records_of_a_dead_owners_queue_are_spread_among_the_survivors() -> None:
+    """A peer that started empty meanwhile remembers what the others do."""
+    world = cluster("a", "b", "c")
+    key = key_at("a", world)
+    push = world.push("a", b"once", key=key)
+    world.settle()
+    world.ack("a", push.id)
+    world.settle()
+    world.kill("a")
+    world.settle(1)
+    world.kill("c")
+    world.hold(Open, by="c", when=lambda asked: asked.queue == "a")
+    world.start("c")
+    world.settle(8)
+    assert key in world["c"].holder.held["a"].keys
+    world.kill("b")
+    world.start("b")
+    world.settle(8)
+    world.start("a")
+    world.settle(4)
+    again = world.push("a", b"once", key=key)
+    assert again.id == push.id
+
+
+def test_rule_15_many_records_come_in_parts() -> None:
+    """More keys than one request may carry get across, in both directions."""
+    count = 2 * keys_per_request_max + 10
+    world = Cluster("a", "b")
+    world.start("b")
+    memory = world["b"].holder.held["a"].keys
+    for n in range(count):
+        memory.learn(world.processes["b"].latest, KeyRecord(f"k{n}", MessageId("a", old, n + 1), b"d" * 16, 0.0))
+    world.start("a")
+    world.settle(2)
+    assert len(world["a"].owner.keys) == count
+    assert [type(each.what) for each in world.sent].count(Page) == 2
+    pages = [each.what.keys for each in world.sent if isinstance(each.what, Opened) and each.asker.address == "a"]
+    assert max(map(len, pages)) == keys_per_request_max
+    world.kill("b")
+    world.settle(2)
+    world.start("b")
+    world.settle(5)
+    assert len(world["b"].holder.held["a"].keys) == count
+    sizes = [len(e.what.keys) for e in world.sent if isinstance(e.what, Delta) and e.asker.address == "a"]
+    assert max(sizes) == keys_per_request_max
+
+
+def test_rule_15_a_record_is_forgotten_everywhere_when_its_time_is_over() -> None:
+    """`--key-memory` counts from the removal, however often the record has travelled since."""
+    world = cluster("a", "b", "c", key_memory_s=60)
+    key = key_at("a", world)
+    first = world.push("a", b"once", key=key)
+    world.settle()
+    world.ack("a", first.id)
+    world.settle(25)
+    restarted(world)
+    restarted(world, "b")
+    restarted(world)
+    world.settle(5)
+    again = world.push("a", b"once", key=key)
+    assert again.id == first.id
+    world.settle(30)
+    assert [len(world[at].holder.held["a"].keys) for at in ("b", "c")] == [0, 0]
+    later = world.push("a", b"once", key=key)
+    world.settle()
+    assert later.id != first.id
+
+
+def test_rule_15_ages_not_times_are_told() -> None:
+    """No two processes share a clock."""
+    world = cluster("a", "b", key_memory_s=60)
+    key = key_at("a", world)
+    push = world.push("a", b"once", key=key)
+    world.settle()
+    world.ack("a", push.id)
+    world.settle(20)
+    world.kill("b")
+    world.start("b")
+    world.settle(4)
+    told = [r for e in world.sent if isinstance(e.what, Delta) for r in e.what.keys if r.age_s > 1]
+    assert told
+    assert all(19 < record.age_s < 26 for record in told)
+
+
+def test_rule_15_a_keyed_push_is_refused_while_a_peer_in_session_has_messages_that_are_not_here() -> None:
+    """The key may be among them: `starting`, and the client tries again."""
+    world = Cluster("a", "b", copies=1, start_wait_s=4)
+    world.start("a")
+    world.settle(5)
+    key = key_at("a", world)
+    world.start("b")
+    id = MessageId("a", old, 1)
+    world.copy("b", "a").put(id, Message(b"once", key=key))
+    gate = world.hold(Fetched, by="a", at="b")
+    world.settle(1.5)
+    assert gate.items
+    push, plain = world.push("a", b"once", key=key), world.push("a", b"plain")
+    assert (push.code, plain.code) == ("starting", "Pushed")
+    gate.open()
+    world.settle(1)
+    again = world.push("a", b"once", key=key)
+    world.settle()
+    assert again.id == id
+
+
+def test_rule_15_a_record_that_only_a_peer_has_is_found_by_a_retry() -> None:
+    """What a peer remembers comes in with its digest, also to an owner that serves already."""
+    world = Cluster("a", "b", "c", copies=1, start_wait_s=4)
+    world.start("a")
+    world.settle(5)
+    key = key_at("a", world)
+    world.start("b")
+    memory = world["b"].holder.held["a"].keys
+    memory.learn(world.processes["b"].latest, KeyRecord(key, MessageId("a", old, 1), body_digest(b"once"), 1.0))
+    world.settle(3)
+    push = world.push("a", b"once", key=key)
+    assert push.id == MessageId("a", old, 1)
+
+
+def test_rule_15_the_same_key_with_another_body_is_refused_by_the_successor_too() -> None:
+    """Also after the removal, when only the digest of the body is left."""
+    world = cluster("a", "b", "c")
+    key = key_at("a", world)
+    first = world.push("a", b"once", key=key)
+    world.settle()
+    world.ack("a", first.id)
+    world.settle()
+    restarted(world)
+    assert world.push("a", b"another", key=key).code == "key_reused"
+
+
+def test_rule_15_the_memory_is_bounded_and_the_oldest_goes_first() -> None:
+    """At most max(100,000, 10 N) records, however many keys are used."""
+    assert KeyMemory(600, 7)._records_max == 100_000
+    assert KeyMemory(600, 20_000)._records_max == 200_000
+    memory = KeyMemory(600, 7)
+    memory._records_max = 1000
+    for n in range(1005):
+        memory.learn(0.0, KeyRecord(f"k{n}", MessageId("a", old, n + 1), body_digest(b""), 500 - n / 1000))
+    assert len(memory) == 1000
+    assert memory.find("k0", b"") is None
+    assert memory.find("k4", b"") is None
+    assert memory.find("k5", b"") is not None
+
+
+def test_rule_15_a_key_that_was_pushed_anew_is_not_forgotten_with_its_older_message() -> None:
+    """A first try that comes back from a peer, and is then removed, takes no key away from the second."""
+    memory = KeyMemory(600, 7)
+    older, newer = (MessageId("a", old, n) for n in (1, 2))
+    memory.put(newer, Message(b"once", key="k"))
+    memory.put(older, Message(b"once", key="k"))
+    memory.withdraw(older, Message(b"once", key="k"))
+    assert memory.find("k", b"once") == newer
+
+
+def test_rule_15_the_youngest_record_of_a_key_counts() -> None:
+    """An older copy of the memory does not shorten it, in whatever order they come in."""
+    for ages in ((0.0, 500.0), (500.0, 0.0)):
+        memory = KeyMemory(600, 7)
+        for age_s in ages:
+            memory.learn(0.0, KeyRecord("k", MessageId("a", old, 1), body_digest(b""), age_s))
+        memory.expire(599.0)
+        assert "k" in memory
+        memory.expire(600.0)
+        assert "k" not in memory
+
+
+def test_rule_15_keys_are_counted_in_the_stats() -> None:
+    """An operator sees how many are remembered."""
+    world = cluster("a", "b")
+    for number in range(3):
+        push = world.push("a", b"once", key=key_at("a", world, number))
+        world.settle()
+    world.ack("a", push.id)
+    world.settle()
+    assert world["a"].stats(world.processes["a"].latest)["keys"] == 3
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_rule_15_through_any_node_a_key_names_one_message(removed: bool) -> None:
+    """The home is the same on every node."""
+    world = cluster("a", "b", "c")
+    for home in world.members:
+        key = key_at(home, world)
+        first = world.push("a", b"once", key=key)
+        world.settle()
+        if removed:
+            world.ack("c", first.id)
+            world.settle()
+        again = [world.push(at, b"once", key=key) for at in world.members]
+        world.settle()
+        assert [each.id for each in again] == [first.id] * 3
+        assert first.id.node == home

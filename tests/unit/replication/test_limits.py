@@ -1,0 +1,210 @@
+"""Rule 17: limits, pruning, addresses, members."""
+
+from dqtw.core.copy import Copy, incarnations_kept
+from dqtw.core.life import Phase
+from dqtw.core.message import Message, MessageId
+from dqtw.core.peer_messages import Ask, Asked, Declined, Open, Opened, Role
+from dqtw.core.ranges import IdSet
+
+from .cluster import Cluster, cluster
+
+
+def stats(world: Cluster, address: str) -> dict[str, object]:
+    process = world.processes[address]
+    return process.node.stats(process.latest)
+
+
+# Limits.
+
+
+def test_rule_17_a_peer_takes_what_the_owners_limits_allow() -> None:
+    """A node with a lower limit holds the larger messages of its peers; a rolling change of it blocks no session."""
+    world = Cluster("a", "b")
+    world.start("a", max_message=1000)
+    world.start("b", max_message=10, size=1, max_bytes=10)
+    world.settle(1)
+    pushes = [world.push("a", b"x" * 1000) for _ in range(5)]
+    world.settle()
+    assert [push.code for push in pushes] == ["Pushed"] * 5
+    assert len(world.copy("b", "a").live) == 5
+    assert world.push("b", b"x" * 11).code == "too_large"
+
+
+def test_rule_17_an_owner_tells_its_limits_when_it_opens() -> None:
+    """So that its peers can tell a large message from an attack."""
+    world = cluster("a", "b", max_message=777)
+    opens = [each.what for each in world.sent if isinstance(each.what, Open)]
+    assert {each.body_bytes_max for each in opens} == {777}
+
+
+def test_rule_17_a_message_that_is_larger_than_this_nodes_limit_is_rescued_all_the_same() -> None:
+    """Nothing is dropped because a limit was lowered between two starts."""
+    world = cluster("a", "b", max_message=1000)
+    world.push("a", b"x" * 1000)
+    world.settle()
+    world.kill("a")
+    world.settle(4)
+    world.start("a", max_message=10, max_bytes=20)
+    world.settle(2)
+    assert world.get("a").bodies == [b"x" * 1000]
+
+
+# Pruning.
+
+
+def test_rule_17_of_incarnations_with_nothing_live_the_newest_1024_are_kept() -> None:
+    """Memory does not grow with the number of restarts; one with a live message is never forgotten."""
+    copy = Copy("a")
+    names = [f"01HF{number:022d}" for number in range(incarnations_kept + 10)]
+    for name in names:
+        copy.gone(IdSet.of("a", [MessageId("a", name, 1)]))
+    copy.put(MessageId("a", names[3], 2), Message(b"live"))
+    world = cluster("a", "b")
+    held = world["b"].holder.held["a"]
+    held.copy = copy
+    held.changed_elsewhere()
+    world.settle(3)
+    kept = held.copy.seen.incarnations
+    assert names[3] in kept
+    assert len([name for name in kept if name != names[3]]) <= incarnations_kept + 1
+    assert names[0] not in kept
+    assert names[-1] in kept
+    assert world.bodies("a", "a") == [b"live"]
+
+
+# Addresses.
+
+
+def test_rule_17_a_replacement_at_another_address_is_found_by_all() -> None:
+    """Start it anywhere: its peers learn where it is, and so do those who did not hear it themselves."""
+    world = cluster("a", "b", "c")
+    world.push("a", b"kept")
+    world.settle()
+    world.kill("a")
+    world.settle(4)
+    world.start("a", at="elsewhere")
+    world.settle(4)
+    for at in ("b", "c"):
+        ack = world.push(at, b"x")
+        world.settle()
+        assert ack.code == "Pushed"
+        assert "a" in world.in_session(at)
+    get = world.get("b")
+    world.settle()
+    assert len(get.bodies) == 1
+
+
+def test_rule_17_the_greater_incarnation_knows_the_address_better() -> None:
+    """An old process that comes back does not lead anybody astray."""
+    world = cluster("a", "b")
+    peers = world["b"].peers
+    for told, expected in (
+        (("01HF0000000000000000000005", "five"), "five"),
+        (("01HF0000000000000000000004", "four"), "five"),
+        (("01HF0000000000000000000005", "other five"), "five"),
+        (("01HF0000000000000000000006", "six"), "six"),
+    ):
+        peers.learn({"a": told, "x": told})
+        assert peers.addresses["a"][1] == expected
+    assert "x" not in peers.addresses
+
+
+def test_rule_17_two_nodes_that_both_moved_meet_through_a_third() -> None:
+    """Neither is where the other was told; the third knows both."""
+    world = cluster("a", "b", "c", copies=2)
+    for name in ("a", "b"):
+        world.kill(name)
+    world.settle(4)
+    world.start("a", at="a-new", start_wait_s=5)
+    world.start("b", at="b-new", start_wait_s=5)
+    world.settle(20)
+    assert world.in_session("a-new") == ["b", "c"]
+    assert world.in_session("b-new") == ["a", "c"]
+
+
+def test_rule_17_a_node_that_moved_back_is_found_at_its_configured_address() -> None:
+    """Every second try goes there."""
+    world = cluster("a", "b")
+    world.kill("a")
+    world.settle(4)
+    world.start("a", at="elsewhere")
+    world.settle(2)
+    assert world.in_session("b") == ["a"]
+    world.kill("elsewhere")
+    world.settle(4)
+    world.start("a", advertise="")
+    world.settle(5)
+    assert world.in_session("b") == ["a"]
+    assert world.in_session("a") == ["b"]
+
+
+def test_rule_17_addresses_are_told_in_open_and_in_its_answer() -> None:
+    """Both sides learn."""
+    world = cluster("a", "b", "c")
+    for name in ("a", "b"):
+        world.kill(name)
+        world.settle(4)
+        world.start(name, at=name + "-new")
+        world.settle(4)
+    opens = [each.what.addresses for each in world.sent[-200:] if isinstance(each.what, Open | Opened)]
+    assert any(set(each) == {"a", "b"} for each in opens)
+
+
+# Members, and the cluster's name.
+
+
+def test_rule_17_lists_of_members_that_differ_are_told_and_accepted() -> None:
+    """A change of membership by rolling restart passes through this state: nothing stops, the operator sees it."""
+    world = Cluster("a", "b")
+    world.start("a")
+    world.start("b", peers={"a": "a", "c": "c"}, start_wait_s=4)
+    world.settle(6)
+    assert world.in_session("a") == ["b"]
+    push = world.push("a")
+    world.settle()
+    assert push.code == "Pushed"
+    peers = stats(world, "a")["peers"]
+    assert isinstance(peers, dict)
+    assert peers["b"]["members_differ"] is True
+    assert any("members" in event.what for _, event in world.events)
+
+
+def test_rule_17_lists_of_members_that_agree_are_not_told() -> None:
+    world = cluster("a", "b")
+    peers = stats(world, "a")["peers"]
+    assert isinstance(peers, dict)
+    assert peers["b"]["members_differ"] is False
+
+
+def test_rule_17_another_cluster_name_is_refused() -> None:
+    """Two clusters that were wired together by mistake do not mix their messages."""
+    world = Cluster("a", "b", start_wait_s=1)
+    world.start("a", cluster="one")
+    world.start("b", cluster="two")
+    world.settle(20)
+    assert [world[at].life.phase for at in ("a", "b")] == [Phase.STARTING] * 2
+    assert world.in_session("a") == []
+    assert any(isinstance(each.what, Declined) and "cluster two" in each.what.why for each in world.sent)
+
+
+def test_rule_17_a_node_that_is_no_member_is_refused() -> None:
+    """It is told which members there are."""
+    world = Cluster("a", "b", start_wait_s=1)
+    world.start("a")
+    world.start("x", peers={"a": "a"})
+    world.settle(5)
+    assert world["x"].life.phase is Phase.STARTING
+    assert any("its members are a, b" in each.what.why for each in world.sent if isinstance(each.what, Declined))
+
+
+def test_rule_17_the_openers_of_a_copy_are_few() -> None:
+    """Peers that come and go do not fill the memory of those who stay."""
+    world = cluster("a", "b", "c")
+    process = world.processes["b"]
+    for number in range(100):
+        asked = world["c"]._open_copy("a", str(number))
+        answer = process.node.holder.answer(process.latest, asked)
+        assert isinstance(answer, Opened)
+        assert asked.role is Role.COPY
+    assert len(process.node.holder.held["a"]._tickets) <= 16
+    assert isinstance(process.node.holder.answer(process.latest, Ask("a")), Asked)
