@@ -132,7 +132,7 @@ options: Final = (
         "insecure-peers",
         values.flag,
         ("no",),
-        "yes: let peers come in without a secret, though --peer-listen can be reached from other machines.",
+        "Let peers come in without a secret, though --peer-listen can be reached from other machines.",
     ),
     Option("log-format", values.log_format, ("text",), "How log lines are written: text, or json."),
     Option("config", values.path, (), "A TOML file with any of the other options."),

@@ -10,20 +10,24 @@ from twisted.internet.base import ReactorBase
 from twisted.python import usage
 from typing_extensions import override
 
-from dqtw import __version__
+from dqtw import __version__, values
 from dqtw.options import BadOption, Option, options
 from dqtw.process.logs import open_log
 from dqtw.settings import Settings, read_settings
 
 
-def _taker(option: Option) -> Callable[["Options", str], None]:
-    """The method by which `usage.Options` hands one option's values over."""
+def _taker(option: Option) -> Callable[..., None]:
+    """The method by which `usage.Options` hands one option's values over; one without a value is a flag."""
 
     def take(self: "Options", text: str) -> None:
         self.given.setdefault(option.name, []).append(text)
 
-    take.__doc__ = option.help
-    return take
+    def say_yes(self: "Options") -> None:
+        take(self, "yes")
+
+    taker = say_yes if option.kind is values.flag else take
+    taker.__doc__ = f"{option.help} [default: {option.default_shown}]" if taker is say_yes else option.help
+    return taker
 
 
 class Options(usage.Options):

@@ -64,6 +64,6 @@ def test_help_lists_every_option_with_its_default(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLUMNS", "300")
     lines = str(Options()).splitlines()
     for option in options:
-        (line,) = (line for line in lines if line.strip().startswith(f"--{option.name}="))
+        (line,) = (line for line in lines if line.strip().startswith((f"--{option.name}=", f"--{option.name} ")))
         assert option.help in line
         assert line.endswith(f"[default: {option.default_shown}]")

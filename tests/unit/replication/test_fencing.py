@@ -265,6 +265,7 @@ def test_rule_11_a_peer_that_holds_a_message_of_a_greater_incarnation_fences_too
     world.copy("c", "a").put(MessageId("a", greater, 1), Message(b"of the successor"))
     world.settle(8)
     assert MessageId("a", greater, 1) in world.copy("b", "a").live
+    assert world["b"].holder.held["a"].greatest == greater
     assert [event for at, event in world.events if at == "a" and "fenced" in event.what]
 
 

@@ -201,6 +201,17 @@ def test_rule_15_the_records_of_a_dead_owners_queue_are_spread_among_the_survivo
     assert again.id == push.id
 
 
+def test_rule_15_a_record_is_told_though_nothing_else_is_to_be_told() -> None:
+    """Two copies that differ in their memory of keys alone are not equal yet."""
+    world = cluster("a", "b", "c")
+    world.hold(Open, by="c", when=lambda asked: asked.queue == "a")
+    world.kill("a")
+    memory = world["b"].holder.held["a"].keys
+    memory.learn(world.processes["b"].latest, KeyRecord("k", MessageId("a", old, 1), body_digest(b""), 1.0))
+    world.settle(6)
+    assert "k" in world["c"].holder.held["a"].keys
+
+
 def test_rule_15_many_records_come_in_parts() -> None:
     """More keys than one request may carry get across, in both directions."""
     count = 2 * keys_per_request_max + 10

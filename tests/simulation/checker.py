@@ -1,0 +1,281 @@
+"""Safety: what must hold after each turn of each process."""
+
+from dqtw.core.commands import Ack, Delivered, Get, Inspect, Nack, Outcome, Push, Pushed, Touch
+from dqtw.core.effects import Answer, Effect, Reply
+from dqtw.core.leaving import Departure
+from dqtw.core.life import Phase
+from dqtw.core.message import Message, MessageId
+from dqtw.core.peer_messages import (
+    Applied,
+    Asking,
+    Delta,
+    Forward,
+    Forwarded,
+    Open,
+    Opened,
+    Paged,
+    PeerAnswer,
+    Role,
+)
+from tests.simulation.clients import Call
+from tests.simulation.clock import Clock
+from tests.simulation.copies import Change, CopyWatch
+from tests.simulation.ledger import Fate, Ledger
+from tests.simulation.lives import Lives
+from tests.simulation.network import Network
+from tests.simulation.process import Process
+from tests.simulation.promises import Promises
+from tests.simulation.requests import Request, Requests
+from tests.simulation.scenario import Scenario
+from tests.simulation.trace import Trace, short
+from tests.simulation.violation import require
+
+whole_look_every = 200  # turns of all processes together
+forwardable = Push | Get | Ack | Nack | Touch | Inspect
+
+
+class Checker:
+    """Looks at every process after each of its turns; see `Witness` and `Judge`, which this is, too."""
+
+    def __init__(self, scenario: Scenario, clock: Clock, trace: Trace) -> None:
+        self.ledger = Ledger(scenario.copies)
+        self.requests = Requests()
+        self.copies = CopyWatch()
+        self.processes: list[Process] = []
+        self._scenario = scenario
+        self._clock = clock
+        self._trace = trace
+        self._needed: dict[Process, int] = {}
+        self._turns = 0
+        self._answered_now: dict[MessageId, Process] = {}
+
+    def watch(self, network: Network) -> None:
+        """Look at what goes over this network, too."""
+        self.lives = Lives(self._clock, self.ledger, network, self._trace, self.processes)
+        self.promises = Promises(
+            self._scenario, self.ledger, self.requests, self.copies, network, self._trace, self.alive
+        )
+
+    def alive(self) -> list[Process]:
+        """Every process that has memory."""
+        return [process for process in self.processes if process.is_alive]
+
+    # What comes in.
+
+    def called(self, call: Call) -> None:
+        """A client's request has come to its process."""
+        request = Request(call.command, call.process, call.ticket, self._clock.now)
+        self.requests.begin(request)
+        self.promises.asked(self._clock.now, request)
+
+    def forgotten(self, call: Call) -> None:
+        """A request that only waited was withdrawn: nothing was done."""
+        self.requests.end(call.process, call.ticket)
+        if isinstance(call.command, Push):
+            self.ledger.pushed(call.command.body).may_be -= 1
+
+    def sent(self, source: Process, asking: Asking) -> None:
+        """A process asks a peer for something: on behalf of a client of its own, or not at all."""
+        if isinstance(asking.request, Open) and asking.request.role is Role.OWNER:
+            self.lives.check_twins(source)
+        if not isinstance(asking.request, Forward):
+            return
+        command = asking.request.command
+        if isinstance(command, forwardable):
+            mine = self.requests.asks_for(source, command)
+            require(mine, f"{source} forwards {command}, which no client of its own has asked for")
+        if isinstance(command, Ack) and command.id in self.ledger.fates:
+            self.ledger.fates[command.id].removers[asking] = self._clock.now
+
+    def repeated(self, command: object) -> None:
+        """A proxy will carry this command twice."""
+        self.requests.repeat(command)  # type: ignore[arg-type]
+
+    def arrived(self, source: Process, target: Process, ticket: int, asking: Asking) -> None:
+        """A peer's request has come to a process."""
+        if isinstance(asking.request, Delta) and asking.request.queue == source.id:
+            self.lives.heard(source, target)
+        if isinstance(asking.request, Forward):
+            self.requests.begin(Request(asking.request.command, target, ticket, self._clock.now, source))
+
+    def answered(self, source: Process, asking: Asking, sent_at: float, answer: PeerAnswer) -> None:
+        """A peer's answer has come back."""
+        if isinstance(answer, Opened | Paged | Applied) and getattr(asking.request, "queue", "") == source.id:
+            self.promises.deliveries.confirm(source, asking.peer, sent_at)
+
+    # What comes of it.
+
+    def turn(self, process: Process, effects: list[Effect]) -> None:
+        """A process has had its turn.
+
+        Raises:
+            Violation: something is wrong.
+        """
+        now = self._clock.now
+        answers = [(ticket, outcome) for ticket, outcome in map(_outcome, effects) if outcome is not None]
+        self._answered_now.clear()
+        self.requests.begin_turn()
+        for ticket, outcome in answers:
+            self._meet(now, process, ticket, outcome)
+        for change in self.copies.changes(process):
+            self._changed(now, process, change)
+        for ticket, outcome in answers:
+            request = self.requests.end(process, ticket)
+            require(request is not None, f"{process} has answered {ticket}, which nobody asked or which was answered")
+            assert request is not None
+            self.promises.answered(now, request, outcome)
+        self.promises.deliveries.check_all_handed_out(process)
+        self.promises.deliveries.note_ready(now, process)
+        self.lives.look(process)
+        self._turns += 1
+        if self._turns % whole_look_every == 0:
+            self.look_at_all()
+
+    def _meet(self, now: float, process: Process, ticket: int, outcome: Outcome) -> None:
+        """Messages may come and go within one turn: learn of them from the answers."""
+        request = self.requests.find(process, ticket)
+        if request is None:
+            return
+        if isinstance(outcome, Pushed) and isinstance(request.command, Push):
+            self._answered_now[outcome.id] = process
+            if outcome.id not in self.ledger.fates:
+                push = request.command
+                self.ledger.meet(now, outcome.id, Message(push.body, push.content_type, push.key), process)
+        if isinstance(outcome, Delivered) and isinstance(request.command, Get):
+            for delivery in outcome.deliveries:
+                fate = self.ledger.meet(now, delivery.receipt.id, delivery.message, process)
+                if request.command.ack_now:
+                    fate.removers.setdefault(request, request.begun_at)
+
+    def _changed(self, now: float, process: Process, change: Change) -> None:
+        admitted: list[Fate] = []
+        for id, message in change.held.items():
+            is_new = id not in self.ledger.fates
+            fate = self.ledger.meet(now, id, message, process)
+            self.ledger.held(now, fate, process)
+            if is_new:
+                admitted.append(fate)
+        for id in change.removed:
+            self._removed(now, process, id)
+        for id in change.unseen:
+            fate = self.ledger.fates[id]
+            is_own = process is fate.admitted_by and fate.answered_by is not process
+            require(is_own, f"{process} has forgotten that {fate} was removed")
+        if change.queue == process.id:
+            self._check_bound(process, admitted)
+
+    def _removed(self, now: float, process: Process, id: MessageId) -> None:
+        fate = self.ledger.fates.get(id)
+        require(fate is not None, f"{process} knows {short(id)} as removed, an id that was never given")
+        assert fate is not None
+        was_held = fate.holders.pop(process, None) is not None
+        if fate.removed_at is not None:
+            return
+        verb = "has removed" if was_held else "knows as removed"
+        answered = fate.answered_by or self._answered_now.get(id)
+        if process is fate.admitted_by and answered is not process and fate.withdrawn_by is None:
+            self._withdrawn(process, fate, verb)
+        elif fate.removers or self._is_delivered(fate, process):
+            may = process.id == id.node or fate.withdrawn_by is not None
+            require(may, f"{process} {verb} {fate}, which its owner has not removed")
+            fate.removed_at = now
+            if fate.withdrawn_by is None:  # or else it may just have heard of that
+                self.promises.deliveries.check_confirmed(process, f"removes {fate}")
+        else:
+            self._withdrawn(process, fate, verb)
+
+    def _is_delivered(self, fate: Fate, process: Process) -> bool:
+        """Whether a get may have taken it out; who took it in shows it to workers when it has answered, not before."""
+        answered = fate.answered_by or self._answered_now.get(fate.id)
+        may_be = process.id == fate.id.node and (answered is process or process is not fate.admitted_by)
+        return may_be and self.promises.deliveries.take_out(fate, process)
+
+    def _withdrawn(self, process: Process, fate: Fate, verb: str) -> None:
+        """Who took a push in may take it back, if it has not answered it; that must undo nobody else's answer."""
+        answered = fate.answered_by or self._answered_now.get(fate.id)
+        if fate.withdrawn_by is None:
+            may = process is fate.admitted_by and answered is not process
+            require(may, f"{process} {verb} {fate}, and nobody has asked for that")
+            fate.withdrawn_by = process
+        elif process is not fate.withdrawn_by:
+            by = f"which {answered} has answered, and {fate.withdrawn_by} has taken back"
+            require(answered is None, f"{process} {verb} {fate}, {by}")
+
+    def _check_bound(self, process: Process, admitted: list[Fate]) -> None:
+        """A push is only taken in when there is room, counting what is on its way back from peers."""
+        owner = process.node.owner
+        needed, before = _needed(process), self._needed.get(process, 0)
+        self._needed[process] = needed
+        if admitted and needed <= before:
+            size, count = self._scenario.size, len(owner.copy.live) + needed
+            require(count <= size, f"{process} took {admitted[-1]} in, and has {count} messages, {needed} of them due")
+            total = owner.copy.body_bytes
+            require(total <= self._scenario.max_bytes, f"{process} took {admitted[-1]} in, and has {total} bytes")
+
+    # Life and death.
+
+    def born(self, process: Process) -> None:
+        """A process has started."""
+        self.processes.append(process)
+
+    def died(self, process: Process, departure: Departure | None = None) -> None:
+        """A process has lost its memory: by a fault, or of its own will.
+
+        Raises:
+            Violation: something was lost that must not be.
+        """
+        if departure is not None:
+            self.lives.check_departure(process, departure)
+        self.ledger.died(self._clock.now, process, is_own_will=departure is not None)
+        self.requests.die(process)
+        self.promises.die(process)
+        self.copies.forget(process)
+
+    # All of it.
+
+    def look_at_all(self) -> None:
+        """Look at every process, all of it.
+
+        Raises:
+            Violation: something is wrong that no single change has shown.
+        """
+        for process in self.alive():
+            if not process.is_paused:
+                self.copies.check_whole(process)
+                self._check_queue(process)
+                self._check_sessions(process)
+
+    def _check_queue(self, process: Process) -> None:
+        queue = process.node.owner.queue
+        if process.node.phase in (Phase.SERVING, Phase.DRAINING):
+            require(len(queue) == len(queue.copy.live), f"{process}'s queue and its copy differ")
+
+    def _check_sessions(self, owner: Process) -> None:
+        """In session, the peer knows all that the owner knows, but for what the session still owes it."""
+        boots = {process.node.boot: process for process in self.alive()}
+        copy = owner.node.owner.copy
+        for opener in owner.node.owner.links:
+            peer = boots.get(opener.peer.boot)
+            if not opener.in_session or peer is None or not self.promises.is_valid(owner, peer):
+                continue
+            theirs = peer.node.holder.held[owner.id].copy
+            lacks = [id for id in copy.live if opener.knows(id) and id not in theirs.live]
+            require(not lacks, f"{owner} believes that {peer} holds {[short(id) for id in lacks[:3]]}, and it does not")
+            undead = [id for id in theirs.live if id in copy.seen and id not in copy.live and opener.knows(id)]
+            require(not undead, f"{owner} believes that {peer} knows {[short(id) for id in undead[:3]]} as removed")
+
+
+def _needed(process: Process) -> int:
+    """How many messages of its queue a process knows to be on their way to it."""
+    owner = process.node.owner
+    sessions = [opener.session for opener in owner.links if opener.session is not None]
+    needed = {id for session in sessions for id in session.need}
+    return sum(id not in owner.copy.seen for id in needed)
+
+
+def _outcome(effect: Effect) -> tuple[int, Outcome | None]:
+    if isinstance(effect, Answer):
+        return effect.ticket, effect.outcome
+    if isinstance(effect, Reply) and isinstance(effect.answer, Forwarded):
+        return effect.ticket, effect.answer.outcome
+    return 0, None

@@ -1,0 +1,266 @@
+"""What goes wrong, when, and how it is put right again."""
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+from tests.simulation.network import Cut, Storm
+from tests.simulation.process import Process
+from tests.simulation.world import World
+
+readiness_patience_s = 60.0
+
+
+class Faults:
+    """Lets faults happen, until it is told to stop; then it puts everything right."""
+
+    def __init__(self, world: World, random: Random) -> None:
+        self._world = world
+        self._clock = world.clock
+        self._network = world.network
+        self._random = random
+        self._scenario = world.scenario
+        self._is_over = False
+        self._is_rolling = False
+        self._kinds: dict[str, Callable[[], None]] = {
+            "cut_one": self._cut_one,
+            "cut_halves": self._cut_halves,
+            "cut_one_way": self._cut_one_way,
+            "cut_ring": self._cut_ring,
+            "crash": self._crash,
+            "move": self._move,
+            "pause": self._pause_one,
+            "zombie": self._zombie,
+            "standby": self._standby,
+            "terminate": self._terminate,
+            "terminate_all": self._terminate_all,
+            "rolling": lambda: self._roll(self._drain),
+            "rolling_crash": lambda: self._roll(self._kill_and_restart),
+            "all_crash": self._crash_all,
+            "all_pause": self._pause_all,
+            "slow": self._slow,
+            "storm": self._storm,
+        }
+
+    def begin(self) -> None:
+        """Let the first fault come."""
+        if self._scenario.fault_every_s:
+            self._clock.after(self._random.expovariate(1 / self._scenario.fault_every_s), self._strike)
+
+    def end(self) -> None:
+        """Put everything right: no fault is left, every node is there, every process runs."""
+        self._is_over = True
+        self._world.trace.line("", "all faults end")
+        self._network.calm_down()
+        self._network.names = self._world.present
+        for process in self._world.alive():
+            process.resume(timers_first=self._flip(), turn_each=self._flip())
+        for node in self._scenario.nodes:
+            self._clock.after(0.1, partial(self._world.start_unless_there, node))
+
+    def _strike(self) -> None:
+        if self._is_over:
+            return
+        names = [name for name, _ in self._scenario.kinds]
+        weights = [weight for _, weight in self._scenario.kinds]
+        kind = self._random.choices(names, weights)[0]
+        self._world.trace.counts[f"fault {kind}"] += 1
+        self._world.trace.line("", f"fault: {kind}")
+        self._kinds[kind]()
+        self.begin()
+
+    def _later(self, delay_s: float, undo: Callable[[], None]) -> None:
+        """Do something when a fault has lasted; not after all of them have ended."""
+        self._clock.after(delay_s, lambda: None if self._is_over else undo())
+
+    def _any(self) -> Process | None:
+        running = [process for process in self._world.alive() if not process.is_paused]
+        return self._random.choice(running) if running else None
+
+    def _flip(self) -> bool:
+        return self._random.random() < 0.5
+
+    def _while_s(self) -> float:
+        return self._random.choice([0.3, 1.5, 3.5, 6.0, 12.0, 20.0])
+
+    # Partitions.
+
+    def _cut(self, cuts: list[Cut]) -> None:
+        shown = " ".join(f"{cut.source}→{cut.target}" for cut in cuts[:6])
+        self._world.trace.line("", f"nothing gets through {shown}")
+        self._network.cut(cuts)
+        self._later(self._while_s(), lambda: self._network.heal(cuts))
+
+    def _urls(self) -> list[str]:
+        return self._random.sample(sorted(self._network.listeners), len(self._network.listeners))
+
+    def _cut_one(self) -> None:
+        urls = self._urls()
+        self._cut([cut for other in urls[1:] for cut in _both(urls[0], other)])
+
+    def _cut_halves(self) -> None:
+        urls = self._urls()
+        middle = len(urls) // 2
+        self._cut([cut for one in urls[:middle] for other in urls[middle:] for cut in _both(one, other)])
+
+    def _cut_one_way(self) -> None:
+        urls = self._urls()
+        targets = urls[1:] if self._flip() else urls[1:2]
+        self._cut([Cut(urls[0], target) if self._flip() else Cut(target, urls[0]) for target in targets])
+
+    def _cut_ring(self) -> None:
+        """Each node reaches its two neighbours only; with three nodes, one pair is cut."""
+        urls = self._urls()
+        count = len(urls)
+        if count <= 3:
+            self._cut(_both(urls[0], urls[1]) if count > 1 else [])
+            return
+        far = [(i, j) for i in range(count) for j in range(i) if 1 < i - j < count - 1]
+        self._cut([cut for i, j in far for cut in _both(urls[i], urls[j])])
+
+    # Lost memory.
+
+    def _may_kill(self) -> bool:
+        return not self._scenario.is_gated or self._world.all_are_ready()
+
+    def _crash(self) -> None:
+        process = self._any()
+        if process is not None and self._may_kill():
+            self._kill_and_restart(process)
+
+    def _kill_and_restart(self, process: Process, url: str = "") -> None:
+        url = url or process.url
+        if self._flip():
+            self._network.black_holes.add(process.url)
+        self._world.kill(process)
+        back_s = self._random.choice([0.05, 0.5, 2.0, 5.0, 12.0])
+        self._later(back_s, lambda: self._return(process, url))
+
+    def _return(self, process: Process, url: str) -> None:
+        self._network.black_holes.discard(process.url)
+        self._world.start_unless_there(process.id, url)
+
+    def _move(self) -> None:
+        process = self._any()
+        if process is not None and self._may_kill():
+            self._kill_and_restart(process, self._another_url(process))
+
+    def _another_url(self, process: Process) -> str:
+        if not self._scenario.is_advertised:
+            return process.url
+        return f"{process.id}:{int(process.url.split(':')[1]) % 3 + 1}"
+
+    def _crash_all(self) -> None:
+        if not self._scenario.is_gated:
+            for process in self._world.alive():
+                self._kill_and_restart(process)
+
+    # Processes that stand still.
+
+    def _pause_one(self) -> None:
+        process = self._any()
+        if process is not None:
+            self._pause(process, self._while_s())
+
+    def _pause_all(self) -> None:
+        for process in self._world.alive():
+            self._pause(process, self._while_s())
+
+    def _pause(self, process: Process, while_s: float) -> None:
+        self._world.trace.line(process, f"stands still for {while_s} s")
+        process.pause()
+        self._later(while_s, lambda: self._resume(process))
+
+    def _resume(self, process: Process) -> None:
+        self._world.trace.line(process, "runs again")
+        process.resume(timers_first=self._flip(), turn_each=self._flip())
+
+    # Two processes of one node.
+
+    def _zombie(self) -> None:
+        """A process that is out of reach is replaced, and comes back."""
+        process = self._any()
+        if process is None or not self._may_double(process):
+            return
+        away_s = self._random.choice([2.0, 4.0, 8.0, 16.0])
+        url = self._another_url(process)
+        if url == process.url or self._flip():
+            self._pause(process, away_s)
+        else:
+            others = [other for other in self._urls() if other != process.url]
+            cuts = [cut for other in others for cut in _both(process.url, other)]
+            self._world.trace.line(process, f"is cut off for {away_s} s")
+            self._network.cut(cuts)
+            self._later(away_s, lambda: self._network.heal(cuts))
+        self._later(self._random.uniform(0, away_s), lambda: self._replace(process, url))
+
+    def _may_double(self, process: Process) -> bool:
+        """Whether the node may have a second process: not all may, or two clusters live on that never meet."""
+        doubled = {node for node in self._scenario.nodes if len(self._world.alive(node)) > 1}
+        return process.id not in doubled and len(doubled) + 1 < len(self._scenario.nodes)
+
+    def _replace(self, process: Process, url: str) -> None:
+        if self._may_double(process):
+            self._world.start(process.id, url)
+
+    def _standby(self) -> None:
+        """A second process of a node is started while the first lives, and one of them dies."""
+        process = self._any()
+        if process is None or not self._scenario.is_advertised or not self._may_double(process):
+            return
+        second = self._world.start(process.id, self._another_url(process))
+        victim = process if self._flip() and self._may_kill() else second
+        self._later(self._random.choice([2.0, 6.0, 10.0]), lambda: self._end_standby(victim))
+
+    def _end_standby(self, victim: Process) -> None:
+        self._world.kill(victim)
+        self._world.start_unless_there(victim.id, victim.url)
+
+    # Leaving.
+
+    def _terminate(self) -> None:
+        process = self._any()
+        if process is not None:
+            self._drain(process)
+
+    def _terminate_all(self) -> None:
+        for process in self._world.alive():
+            self._drain(process)
+
+    def _drain(self, process: Process) -> None:
+        self._world.trace.line(process, "gets SIGTERM")
+        process.receive(process.node.drain)
+
+    def _roll(self, end: Callable[[Process], None]) -> None:
+        """One node after the other, each when the one before is ready again."""
+        if not self._is_rolling and self._world.all_are_ready():
+            self._is_rolling = True
+            self._roll_on(list(self._scenario.nodes), end, 0.0)
+
+    def _roll_on(self, left: list[str], end: Callable[[Process], None], waited_s: float) -> None:
+        if not left or waited_s > readiness_patience_s:
+            self._is_rolling = False
+        elif self._world.all_are_ready():
+            end(self._world.alive(left[0])[0])
+            self._later(0.5, lambda: self._roll_on(left[1:], end, 0.0))
+        else:
+            self._later(0.5, lambda: self._roll_on(left, end, waited_s + 0.5))
+
+    # Bad weather.
+
+    def _slow(self) -> None:
+        urls = self._urls()
+        if urls:
+            self._network.slow[urls[0]] = self._random.choice([0.1, 0.7, 2.0, 4.0])
+            self._later(self._while_s(), lambda: self._speed_up(urls[0]))
+
+    def _speed_up(self, url: str) -> None:
+        self._network.slow.pop(url, None)
+
+    def _storm(self) -> None:
+        self._network.storm = Storm(self._random.choice([0.0, 0.2, 0.5]), self._random.choice([0.0, 0.2, 0.5]))
+        self._later(self._while_s(), lambda: setattr(self._network, "storm", Storm()))
+
+
+def _both(one: str, other: str) -> list[Cut]:
+    return [Cut(one, other), Cut(other, one)]

@@ -1,0 +1,143 @@
+"""What became of every message: known to the world, not to any node."""
+
+from attrs import define, field
+
+from dqtw.core.message import Message, MessageId
+from tests.simulation.process import Process
+from tests.simulation.trace import short
+from tests.simulation.violation import Violation, require
+
+
+@define(eq=False)
+class Fate:
+    """One message id, from its admission on.
+
+    Attributes:
+        admitted_by: the process that gave the id.
+        holders: the processes that hold the message live, and since when.
+        lost_by: the processes that lost their memory while they held it.
+        answered_at: when its push was first answered with success.
+        answered_by: the process that gave that answer.
+        withdrawn_by: the process that took the push back, because it had not enough copies in time.
+        removers: requests that may have removed it, and when they were made.
+        removed_at: when it was first removed, on somebody's demand.
+        acked_at: when a removal was first answered with success.
+        confirmers: the processes that knew the removal then.
+        first_delivered_at: when it was first handed out.
+        namesakes: messages of the same key that its owner knew when it gave the id.
+    """
+
+    id: MessageId
+    message: Message
+    admitted_by: Process
+    admitted_at: float
+    holders: dict[Process, float] = field(factory=dict)
+    lost_by: list[tuple[float, Process]] = field(factory=list)
+    answered_at: float | None = None
+    answered_by: Process | None = None
+    withdrawn_by: Process | None = None
+    removers: dict[object, float] = field(factory=dict)
+    removed_at: float | None = None
+    acked_at: float | None = None
+    confirmers: list[Process] = field(factory=list)
+    first_delivered_at: float | None = None
+    namesakes: list[MessageId] = field(factory=list)
+    is_given_up: bool = False
+
+    def __str__(self) -> str:
+        return f"{short(self.id)} {self.message.body[:16]!r}"
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether it was answered with success, and nobody has asked to remove it."""
+        return self.answered_at is not None and not self.removers
+
+    @property
+    def nodes(self) -> set[str]:
+        """The nodes that hold it, or have held it until they lost their memory."""
+        return {process.id for process in self.holders} | {process.id for _, process in self.lost_by}
+
+
+@define(eq=False)
+class Attempts:
+    """All pushes of one body.
+
+    Attributes:
+        may_be: pushes that were not refused for sure; when there is none, the body must be nowhere.
+        ids: what they were given.
+    """
+
+    body: bytes
+    may_be: int = 0
+    ids: dict[MessageId, None] = field(factory=dict)
+
+
+class Ledger:
+    """All messages of one world."""
+
+    def __init__(self, copies: int) -> None:
+        self.fates: dict[MessageId, Fate] = {}
+        self.attempts: dict[bytes, Attempts] = {}
+        self.lost_lawfully = 0
+        self._named: dict[str, list[MessageId]] = {}
+        self._copies = copies
+
+    def of_queue(self, queue: str) -> list[Fate]:
+        """Every message of one owner."""
+        return [fate for fate in self.fates.values() if fate.id.node == queue]
+
+    def pushed(self, body: bytes) -> Attempts:
+        """All pushes of one body."""
+        return self.attempts.setdefault(body, Attempts(body))
+
+    def meet(self, now: float, id: MessageId, message: Message, process: Process) -> Fate:
+        """A process holds, or has handed out, a message.
+
+        Raises:
+            Violation: it can't be; it names another body; it was never pushed, or was refused.
+        """
+        fate = self.fates.get(id)
+        if fate is None:
+            own = id.node == process.id and id.incarnation == process.node.incarnation
+            require(own, f"{process} has {short(id)}, an id that its owner never gave")
+            fate = self.fates[id] = Fate(id, message, process, now)
+            self._name(fate)
+            require(message.body in self.attempts, f"{process} has {message.body[:20]!r}, which nobody pushed")
+            self.attempts[message.body].ids[id] = None
+        first = fate.message
+        same = (message.body, message.content_type, message.key) == (first.body, first.content_type, first.key)
+        require(same, f"{short(id)} is {first.body[:20]!r} and, at {process}, {message.body[:20]!r}")
+        attempts = self.attempts[message.body]
+        require(attempts.may_be, f"{process} has {fate}, of which every push was refused")
+        return fate
+
+    def _name(self, fate: Fate) -> None:
+        if fate.message.key is not None:
+            known = self._named.setdefault(fate.message.key, [])
+            fate.namesakes = [id for id in known if id in fate.admitted_by.node.owner.copy.seen]
+            known.append(fate.id)
+
+    def held(self, now: float, fate: Fate, process: Process) -> None:
+        """A process holds this message from now on."""
+        fate.holders[process] = now
+
+    def died(self, now: float, process: Process, *, is_own_will: bool) -> None:
+        """A process has lost its memory.
+
+        Raises:
+            Violation: a message that was answered is lost, though fewer nodes than `--copies` have lost it.
+        """
+        for fate in self.fates.values():
+            if process in fate.holders:
+                del fate.holders[process]
+                fate.lost_by.append((now, process))
+                if fate.is_owed and not fate.holders:
+                    self._lose(fate, process, is_own_will=is_own_will)
+
+    def _lose(self, fate: Fate, process: Process, *, is_own_will: bool) -> None:
+        losers = {loser.id for _, loser in fate.lost_by}
+        if is_own_will or len(losers) >= self._copies:
+            self.lost_lawfully += 1
+            fate.is_given_up = True
+            return
+        raise Violation(f"{fate} was answered and is lost: with {process} went its last copy, {sorted(losers)} held it")

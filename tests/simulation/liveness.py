@@ -1,0 +1,170 @@
+"""When the faults have ended, everything must become well again, and all that is left must come out."""
+
+from collections.abc import Callable, Iterator, Sized
+from typing import TypeAlias
+
+from dqtw.core.commands import Ack, Delivered, Done, Get, Outcome
+from dqtw.core.life import Phase
+from dqtw.core.message import MessageId
+from tests.simulation.copies import copy_of
+from tests.simulation.faults import Faults
+from tests.simulation.process import Process
+from tests.simulation.trace import short
+from tests.simulation.violation import Violation
+from tests.simulation.world import World
+
+well_within_s = 60.0
+drained_within_s = 90.0
+look_every_s = 0.83  # not in step with heartbeats
+looks_in_a_row = 3
+get_count = 10
+
+Sorrows: TypeAlias = Callable[[], Iterator[str]]
+
+
+class Liveness:
+    """Waits, within bounds, until everything is well, and then takes everything out."""
+
+    def __init__(self, world: World, faults: Faults) -> None:
+        self._world = world
+        self._faults = faults
+        self._clock = world.clock
+        self._scenario = world.scenario
+        self._out: dict[MessageId, None] = {}
+        self._pending = 0
+
+    def check(self) -> None:
+        """See that the world recovers.
+
+        Raises:
+            Violation: it does not, or not in time, or something is missing.
+        """
+        self._world.clients.is_over = True
+        self._world.doors.is_calm = True
+        self._faults.end()
+        bound_s = well_within_s + self._scenario.start_wait_s + self._scenario.drain_timeout_s
+        ended_at = self._clock.now
+        self._wait(bound_s, self._sorrows, "not well again")
+        self._world.trace.counts["recovery, seconds"] += round(self._clock.now - ended_at)
+        self._world.checker.look_at_all()
+        self._drain()
+
+    def _wait(self, bound_s: float, sorrows: Sorrows, what: str) -> None:
+        until, looks = self._clock.now + bound_s, 0
+        while True:
+            self._clock.run_until(self._clock.now + look_every_s)
+            first = next(iter(sorrows()), None)
+            looks = looks + 1 if first is None else 0
+            if looks == looks_in_a_row:
+                return
+            if first is not None and self._clock.now > until:
+                raise Violation(f"{what} {bound_s} s after the faults ended: {first}")
+
+    def _sorrows(self) -> Iterator[str]:
+        self._end_standbys()
+        for node in self._scenario.nodes:
+            self._world.start_unless_there(node)
+        for node in self._scenario.nodes:
+            alive = self._world.alive(node)
+            if len(alive) != 1:
+                yield f"{node} has these processes: {[f'{each} {each.node.phase.value}' for each in alive]}"
+                return
+        processes = self._world.alive()
+        for process in processes:
+            yield from _sorrows_of(process)
+        for owner in processes:
+            for process in processes:
+                yield from _differences(owner, process)
+
+    def _end_standbys(self) -> None:
+        """A second process that waits for the first to die would wait for ever: its operator stops it."""
+        for node in self._scenario.nodes:
+            alive = self._world.alive(node)
+            waiting = [each for each in alive if each.node.phase is Phase.STARTING]
+            if len(alive) > 1 and any(each.node.phase is Phase.SERVING for each in alive):
+                for each in waiting:
+                    self._world.kill(each)
+
+    # Taking everything out.
+
+    def _drain(self) -> None:
+        """Get and acknowledge through all nodes, until nothing is left."""
+        ledger = self._world.checker.ledger
+        due = [fate for fate in ledger.fates.values() if fate.is_owed and not fate.is_given_up]
+        lost = [fate for fate in due if not fate.holders]
+        if lost:
+            raise Violation(f"{lost[0]} was answered, never removed, and nobody holds it")
+        self._wait(drained_within_s, self._left, "not all taken out")
+        missing = [fate for fate in due if fate.id not in self._out]
+        if missing:
+            raise Violation(f"{missing[0]} was answered, never removed, and was not delivered in the final drain")
+        self._wait(20.0, self._sorrows, "not well after the final drain")
+
+    def _left(self) -> Iterator[str]:
+        if not self._pending:
+            for process in self._world.alive():
+                self._pending += 1
+                self._world.doors.send(process, Get(get_count, 1.0, 60.0), self._got)
+        left = [id for process in self._world.alive() for id in process.node.owner.copy.live]
+        if left:
+            yield f"{len(left)} messages are left, such as {short(left[0])}"
+
+    def _got(self, outcome: Outcome | None) -> None:
+        self._pending -= 1
+        if isinstance(outcome, Delivered):
+            alive = self._world.alive()
+            for at, delivery in enumerate(outcome.deliveries):
+                self._out[delivery.receipt.id] = None
+                self._ack(alive[at % len(alive)], Ack(delivery.receipt.id))
+
+    def _ack(self, process: Process, ack: Ack) -> None:
+        def acked(outcome: Outcome | None) -> None:
+            if not isinstance(outcome, Done):
+                raise Violation(f"in the final drain {process} has answered an ack of {short(ack.id)} with {outcome!r}")
+
+        self._world.doors.send(process, ack, acked)
+
+
+def _sorrows_of(process: Process) -> Iterator[str]:
+    """What is not well with one process."""
+    node = process.node
+    if node.phase is not Phase.SERVING:
+        yield f"{process} is {node.phase.value}: {list(node.life.reasons(process.now))}"
+    if not node.life.was_ready:
+        yield f"{process} is not ready"
+    for opener in node.owner.links:
+        if not opener.is_settled:
+            yield f"{process} and {opener.peer.id} are {opener.stage.value}, not settled: {opener.peer.error}"
+    stats = node.stats(process.now)
+    for name in ("waiting", "waiting_polls", "waiting_pushes"):
+        if stats[name]:
+            yield f"{process} has {stats[name]} {name}"
+    yield from _leftovers(process)
+
+
+def _leftovers(process: Process) -> Iterator[str]:
+    """State of requests that nobody waits for any more."""
+    node = process.node
+    left: dict[str, Sized] = {
+        "parked requests": node.doubt,
+        "foreign tickets": node._foreign,
+        "hunts": node.forwarding._hunts,
+        "completions": node.forwarding._completing,
+        "pushes": node.owner._pushes,
+        "removals": node.owner._removals,
+        "exchanges": node.exchanges._running,
+        "gets out": [peer for peer, out in node.forwarding._out.items() if out],
+    }
+    yield from (f"{process} has {len(what)} {name} left over" for name, what in left.items() if len(what))
+
+
+def _differences(owner: Process, process: Process) -> Iterator[str]:
+    """How a process's copy differs from its owner's."""
+    truth, copy = owner.node.owner.copy, copy_of(process, owner.id)
+    assert copy is not None
+    if copy.live.keys() != truth.live.keys():
+        yield f"{process} holds {len(copy.live)} messages of {owner}, which has {len(truth.live)}"
+    elif copy.seen != truth.seen:
+        yield f"{process} has seen {copy.seen} of {owner}, which has seen {truth.seen}"
+    if process is not owner and not process.node.holder.held[owner.id].in_sync:
+        yield f"{process} is not in sync with {owner}"

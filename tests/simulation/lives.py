@@ -1,0 +1,143 @@
+"""Starting, replacing and leaving: what a process may do with its life."""
+
+from dqtw.core.leaving import Departure, Status
+from dqtw.core.life import Phase
+from tests.simulation.clock import Clock
+from tests.simulation.copies import knows_removed
+from tests.simulation.ledger import Fate, Ledger
+from tests.simulation.network import Network
+from tests.simulation.process import Process
+from tests.simulation.trace import Trace
+from tests.simulation.violation import require
+
+heard_lately_s = 1.2  # of an owner that speaks each second
+silent_s = 2.0
+told_within_s = 0.5
+held_lately_s = 10.0  # a peer that died may have been counted on for so long
+
+
+class Lives:
+    """Looks at what processes become, and when they go.
+
+    Attributes:
+        processes: all there ever were, oldest first.
+    """
+
+    def __init__(self, clock: Clock, ledger: Ledger, network: Network, trace: Trace, processes: list[Process]) -> None:
+        self.processes = processes
+        self._clock = clock
+        self._ledger = ledger
+        self._network = network
+        self._trace = trace
+        self._phases: dict[Process, tuple[Phase, float]] = {}
+        self._heard: dict[tuple[Process, Process], tuple[float, float]] = {}
+
+    def heard(self, owner: Process, peer: Process) -> None:
+        """An owner has spoken to a peer."""
+        now = self._clock.now
+        since, last = self._heard.get((owner, peer), (now, now))
+        self._heard[owner, peer] = (since if now - last < silent_s else now), now
+
+    def _phase(self, process: Process) -> Phase | None:
+        """What the process was after its latest turn."""
+        return self._phases[process][0] if process in self._phases else None
+
+    def look(self, process: Process) -> None:
+        """A process has had its turn.
+
+        Raises:
+            Violation: it serves, or is ready, without what it could have had.
+        """
+        phase = process.node.phase
+        if phase is not self._phase(process):
+            self._trace.line(process, f"is {phase.value}")
+            self._phases[process] = phase, self._clock.now
+            if phase is Phase.SERVING:
+                self._trace.counts["owner changes"] += 1
+                self._check_recovered(process)
+        if process.node.life.was_ready and not process.was_ready:
+            process.was_ready = True
+            self._check_regained(process)
+
+    def _check_recovered(self, process: Process) -> None:
+        """Who serves has all that a peer holds that it could reach."""
+        for fate in self._ledger.of_queue(process.id):
+            if fate.is_owed and process not in fate.holders:
+                for holder, since in fate.holders.items():
+                    missed = since <= process.born_at and self._could_reach(process, holder)
+                    require(not missed, f"{process} serves without {fate}, which {holder} holds")
+
+    def _check_regained(self, process: Process) -> None:
+        """Who is ready has of every queue what its owner holds, if it could reach it."""
+        for fate in self._ledger.fates.values():
+            if fate.id.node != process.id and fate.is_owed and process not in fate.holders:
+                for holder, since in fate.holders.items():
+                    is_owner = holder.id == fate.id.node
+                    missed = is_owner and since <= process.born_at and self._could_reach(process, holder)
+                    require(not missed, f"{process} is ready without {fate}, which {holder} holds")
+
+    def check_twins(self, process: Process) -> None:
+        """Who starts lets a process of its id be that is alive, as a peer can tell that has just heard of it.
+
+        Raises:
+            Violation: it takes that process's place.
+        """
+        if process.node.phase is not Phase.STARTING:
+            return
+        for (twin, peer), (since, heard_at) in self._heard.items():
+            if twin.id != process.id or twin is process or self._clock.now - heard_at > heard_lately_s:
+                continue
+            steady = all(self._network.is_clean(each, peer, process.born_at) for each in (twin, process))
+            alive = twin.is_alive and self._phase(twin) is Phase.SERVING and since < process.born_at
+            only = all(
+                each is peer or not self._lived_since(each, process) for each in self.processes if each.id == peer.id
+            )
+            told = steady and alive and only and heard_at > process.born_at
+            require(not told, f"{process} takes the place of {twin}, which {peer} has just heard")
+
+    def _could_reach(self, process: Process, other: Process) -> bool:
+        """Whether nothing has stood between the two since the first was born, and there was one process of each."""
+        if other.id == process.id or not self._network.is_clean(process, other, process.born_at):
+            return False
+        if not self._network.is_clean(other, process, process.born_at):
+            return False
+        twins = [
+            each for each in self.processes if each.id in (process.id, other.id) and self._lived_since(each, process)
+        ]
+        return len(twins) == 2 and self._network.listeners.get(other.url) is other
+
+    def _lived_since(self, each: Process, process: Process) -> bool:
+        return each.died_at is None or each.died_at >= process.born_at
+
+    def check_departure(self, process: Process, departure: Departure) -> None:
+        """A process leaves when others hold all that it holds, or tells how much it takes with it.
+
+        Raises:
+            Violation: it takes something with it that it has not told of.
+        """
+        alone = [
+            fate for fate in self._ledger.fates.values() if process in fate.holders and self._is_last(fate, process)
+        ]
+        if len(process.settings.members) > 1:
+            told = departure.messages_lost
+            what = f"{process} leaves with status {departure.status.value}, and tells of {told} messages lost"
+            require(
+                len(alone) <= told, f"{what}, but is the last to hold {len(alone)}, such as {alone[:1] and alone[0]}"
+            )
+            if departure.status is not Status.ALONE:
+                require(not told, f"{what}, which is no reason for that status")
+
+    def _is_heir(self, process: Process, other: Process) -> bool:
+        """Whether the other stays, or can't have told this process that it does not."""
+        phase, since = self._phases.get(other, (Phase.STARTING, 0.0))
+        if phase not in (Phase.DRAINING, Phase.FENCED):
+            return True
+        return self._clock.now - since < told_within_s or not self._network.is_clean(process, other, since)
+
+    def _is_last(self, fate: Fate, process: Process) -> bool:
+        """Whether no other process holds it, or knows it removed, or has done so until a moment ago."""
+        if any(each is not process and self._is_heir(process, each) for each in fate.holders):
+            return False
+        if any(self._clock.now - at < held_lately_s and each is not process for at, each in fate.lost_by):
+            return False
+        return not any(knows_removed(each, fate.id) for each in self.processes if each.is_alive and each is not process)

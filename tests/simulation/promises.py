@@ -1,0 +1,257 @@
+"""Every answer is true: each is judged at the moment at which a process gives it."""
+
+from collections.abc import Callable
+
+from dqtw.core.commands import (
+    Ack,
+    Delivered,
+    Done,
+    Get,
+    GiveBack,
+    Inspect,
+    Inspected,
+    Nack,
+    Outcome,
+    Push,
+    Pushed,
+    Touch,
+)
+from dqtw.core.errors import KeyReused, OwnerDown, Refusal, TooLarge, Uncertain, Unknown, Unreplicated
+from dqtw.core.life import Phase
+from dqtw.core.message import MessageId
+from dqtw.core.peer_messages import Asking, Forward
+from tests.simulation.copies import CopyWatch, knows_removed
+from tests.simulation.deliveries import Deliveries
+from tests.simulation.ledger import Fate, Ledger
+from tests.simulation.network import Network
+from tests.simulation.process import Process
+from tests.simulation.requests import Request, Requests
+from tests.simulation.scenario import Scenario
+from tests.simulation.trace import Trace, short
+from tests.simulation.violation import Violation, require
+
+
+class Promises:
+    """Judges what processes answer.
+
+    Attributes:
+        deliveries: judges the gets.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        ledger: Ledger,
+        requests: Requests,
+        copies: CopyWatch,
+        network: Network,
+        trace: Trace,
+        alive: Callable[[], list[Process]],
+    ) -> None:
+        self.deliveries = Deliveries(ledger, requests, network, trace, self._acked, quiet=scenario.quiet)
+        self._scenario = scenario
+        self._ledger = ledger
+        self._requests = requests
+        self._copies = copies
+        self._network = network
+        self._trace = trace
+        self._alive = alive
+        self._keys: dict[str, list[MessageId]] = {}
+
+    # What a request may do.
+
+    def asked(self, now: float, request: Request) -> None:
+        """A client's request has come to its process."""
+        match request.command:
+            case Push():
+                self._ledger.pushed(request.command.body).may_be += 1
+            case Ack():
+                fate = self._ledger.fates.get(request.command.id)
+                if fate is not None:
+                    fate.removers[request] = now
+
+    def die(self, process: Process) -> None:
+        """Nothing will be answered there."""
+        self.deliveries.die(process)
+
+    # What it came to.
+
+    def answered(self, now: float, request: Request, outcome: Outcome) -> None:
+        """Judge an answer to a client, or to the peer that has forwarded its request.
+
+        Raises:
+            Violation: it is not true.
+        """
+        name = type(request.command).__name__.lower()
+        if request.source is None:
+            self._trace.counts[f"{name} {outcome.code if isinstance(outcome, Refusal) else 'ok'}"] += 1
+        match request.command:
+            case Push():
+                self._push(now, request, request.command, outcome)
+            case Get() if isinstance(outcome, Delivered):
+                self.deliveries.judge(now, request, request.command, outcome)
+            case Ack():
+                self._ack(now, request, request.command, outcome)
+            case Nack() | Touch() | GiveBack():
+                self._by_receipt(request, request.command, outcome)
+            case Inspect():
+                self._inspect(request, request.command, outcome)
+
+    def _push(self, now: float, request: Request, push: Push, outcome: Outcome) -> None:
+        if isinstance(outcome, Pushed):
+            self._pushed(now, request, push, outcome)
+            return
+        require(not isinstance(outcome, KeyReused), f"{request.process} calls key {push.key} reused, and it is not")
+        if isinstance(outcome, TooLarge):
+            limit = min(self._scenario.max_message, self._scenario.max_bytes)
+            require(len(push.body) > limit, f"{request.process} calls {len(push.body)} bytes too large")
+        if self._scenario.quiet:
+            lost = isinstance(outcome, Unreplicated | Uncertain | OwnerDown)
+            require(not lost, f"a quiet push at {request.process} was refused: {outcome}")
+        if request.source is not None or isinstance(outcome, Uncertain) or self._requests.is_repeated(push):
+            return
+        attempts = self._ledger.pushed(push.body)
+        attempts.may_be -= 1
+        if not attempts.may_be:
+            for id in attempts.ids:
+                fate = self._ledger.fates[id]
+                where = ", ".join(map(str, fate.holders))
+                require(not where, f"{request.process} refused {fate} with {_said(outcome)}, and {where} holds it")
+
+    def _pushed(self, now: float, request: Request, push: Push, pushed: Pushed) -> None:
+        fate = self._ledger.fates.get(pushed.id)
+        require(fate is not None, f"{request.process} has answered a push with {short(pushed.id)}, which is no message")
+        assert fate is not None
+        same = (push.body, push.content_type, push.key)
+        told = (fate.message.body, fate.message.content_type, fate.message.key)
+        require(same == told, f"{request.process} has answered {same} with the id of {told}")
+        if not fate.removers and request.process.id == fate.id.node:
+            live = request.process in fate.holders
+            require(live, f"{request.process} answered ok {fate}, which it does not hold")
+        if fate.answered_at is None:
+            self._check_copies(fate, request.process, max(self._scenario.copies, 1 if fate.removers else pushed.copies))
+            fate.answered_at, fate.answered_by = now, request.process
+        if push.key is not None:
+            self._check_key(now, push.key, fate)
+
+    def _check_copies(self, fate: Fate, process: Process, copies: int) -> None:
+        if fate.removed_at is None:
+            have = sorted(fate.nodes)
+            require(len(have) >= copies, f"{process} answers that {copies} nodes hold {fate}, but only {have} do")
+
+    def _check_key(self, now: float, key: str, fate: Fate) -> None:
+        """One key, one message; unless the first is gone for so long that its key may be forgotten."""
+        ids = self._keys.setdefault(key, [])
+        if fate.id in ids:
+            return
+        for id in ids:
+            self._check_key_of(now, fate, self._ledger.fates[id])
+        ids.append(fate.id)
+
+    def _check_key_of(self, now: float, fate: Fate, first: Fate) -> None:
+        home = first.id.node
+        require(fate.id.node == home, f"{fate} and {first} of the same key {fate.message.key} have different homes")
+        memory_s = self._scenario.key_memory_s * (1 - 2 * self._scenario.clock_drift)
+        is_old = first.removed_at is not None and fate.admitted_at - first.removed_at >= memory_s - 1.0
+        if first.is_given_up or is_old or (not first.holders and first.removed_at is None):
+            return
+        owner = fate.admitted_by
+        met = first.id in fate.namesakes
+        require(not met, f"{owner} took {fate} in, though it knew {first} of the same key {fate.message.key}")
+        self._trace.counts["key taken twice, the first out of reach"] += 1
+
+    # Removals.
+
+    def _ack(self, now: float, request: Request, ack: Ack, outcome: Outcome) -> None:
+        fate = self._ledger.fates.get(ack.id)
+        if fate is None:
+            return
+        if isinstance(outcome, Done):
+            require(fate.removed_at is not None, f"{request.process} says that {fate} is removed, and it is not")
+            self._acked(now, fate, request)
+        elif isinstance(outcome, Unknown):
+            self._check_unknown(request, fate)
+        if request.source is None and isinstance(outcome, Refusal) and not isinstance(outcome, Uncertain):
+            self._refused_ack(request, ack, fate, outcome)
+
+    def _refused_ack(self, request: Request, ack: Ack, fate: Fate, outcome: Refusal) -> None:
+        if self._requests.is_repeated(ack):
+            return
+        fate.removers.pop(request, None)
+        for asking in [each for each in fate.removers if _carries(each, ack)]:
+            del fate.removers[asking]
+        is_new = fate.removed_at is not None and fate.removed_at >= request.begun_at
+        by_it = is_new and not fate.removers and fate.answered_at is not None
+        require(not by_it, f"{request.process} refused to remove {fate} with {_said(outcome)}, and it was removed")
+
+    def _acked(self, now: float, fate: Fate, request: Request) -> None:
+        process = request.process
+        if process.id == fate.id.node:
+            self._check_peers_know(fate, process)
+        if fate.acked_at is None:
+            fate.acked_at = now
+            fate.confirmers = [each for each in self._alive() if knows_removed(each, fate.id)]
+
+    def _check_peers_know(self, fate: Fate, owner: Process) -> None:
+        """A removal is answered when every peer in session knows it."""
+        boots = {process.node.boot: process for process in self._alive()}
+        for opener in owner.node.owner.links:
+            peer = boots.get(opener.peer.boot)
+            if opener.in_session and peer is not None and self.is_valid(owner, peer):
+                knows = knows_removed(peer, fate.id)
+                require(knows, f"{owner} has answered that {fate} is removed, before {peer} in session knew")
+
+    def is_valid(self, owner: Process, peer: Process) -> bool:
+        """Whether the peer, too, still knows the owner's session."""
+        session = owner.node.owner.links[peer.id].session
+        return session is not None and peer.node.holder.held[owner.id].find(session.token) is not None
+
+    def _check_unknown(self, request: Request, fate: Fate) -> None:
+        """Whoever says that there is no such message must be right: none that was answered, and not removed since."""
+        others = [asked for remover, asked in fate.removers.items() if remover is not request]
+        if fate.answered_at is None or fate.answered_at > request.begun_at or others or fate.is_given_up:
+            return
+        if request.process is fate.admitted_by and fate.answered_by is not request.process:
+            return  # it took the message in, and back again, and does not know that others have recovered it
+        for holder, since in fate.holders.items():
+            is_peer = holder.id != fate.id.node and self._is_member(holder)
+            if is_peer and holder.node.phase is Phase.SERVING and since < request.begun_at and not holder.is_paused:
+                raise Violation(f"{request.process} says that there is no {fate}, but {holder} holds it")
+
+    def _is_member(self, process: Process) -> bool:
+        """Whether others reach this process when they ask for its node."""
+        newest = [each for each in self._alive() if each.id == process.id][-1]
+        return newest is process and self._network.listeners.get(process.url) is process
+
+    # Leases and looks.
+
+    def _by_receipt(self, request: Request, command: Nack | Touch | GiveBack, outcome: Outcome) -> None:
+        fate = self._ledger.fates.get(command.receipt.id)
+        if fate is None:
+            return
+        if command.receipt.id.node == request.process.id and not isinstance(outcome, Unknown):
+            self.deliveries.leases.judge(request.process, command, outcome)
+        if isinstance(outcome, Unknown):
+            self._check_unknown(request, fate)
+
+    def _inspect(self, request: Request, inspect: Inspect, outcome: Outcome) -> None:
+        fate = self._ledger.fates.get(inspect.id)
+        if fate is None:
+            return
+        if isinstance(outcome, Unknown):
+            self._check_unknown(request, fate)
+        if isinstance(outcome, Inspected):
+            right = (outcome.body_bytes, outcome.content_type) == (len(fate.message.body), fate.message.content_type)
+            require(right, f"{request.process} tells {outcome} of {fate}")
+            if request.process.id == inspect.id.node:
+                live = self._copies.is_live(request.process, inspect.id)
+                require(live or fate.removers, f"{request.process} tells of {fate}, which it does not hold")
+
+
+def _said(outcome: Outcome) -> str:
+    return f"{outcome.code} ({outcome.detail})" if isinstance(outcome, Refusal) else str(outcome)
+
+
+def _carries(remover: object, ack: Ack) -> bool:
+    """Whether this is the peer request by which that very command was forwarded."""
+    return isinstance(remover, Asking) and isinstance(remover.request, Forward) and remover.request.command is ack

@@ -1,0 +1,87 @@
+"""Every request that a process is carrying out, for a client of its own or for a peer's."""
+
+from collections.abc import Iterator
+
+from attrs import define
+
+from dqtw.core.commands import Ack, Command, Get
+from tests.simulation.process import Process
+
+
+@define(eq=False)
+class Request:
+    """One command at one process.
+
+    Attributes:
+        source: the process that has forwarded it; None: a client's own.
+        is_repeated: a proxy has carried it twice, so that what came of this try says nothing of the other.
+    """
+
+    command: Command
+    process: Process
+    ticket: int
+    begun_at: float
+    source: Process | None = None
+    is_repeated: bool = False
+
+
+class Requests:
+    """Those that have no answer yet."""
+
+    def __init__(self) -> None:
+        self._open: dict[Process, dict[int, Request]] = {}
+        self._just_ended: list[Request] = []
+        self._repeated: dict[int, Command] = {}
+
+    def begin(self, request: Request) -> None:
+        """A request has come to a process."""
+        self._open.setdefault(request.process, {})[request.ticket] = request
+
+    def end(self, process: Process, ticket: int) -> Request | None:
+        """It is answered, or forgotten."""
+        request = self._open.get(process, {}).pop(ticket, None)
+        if request is not None:
+            self._just_ended.append(request)
+        return request
+
+    def find(self, process: Process, ticket: int) -> Request | None:
+        """The request of this ticket."""
+        return self._open.get(process, {}).get(ticket)
+
+    def begin_turn(self) -> None:
+        """What was answered before this turn is over for good."""
+        self._just_ended.clear()
+
+    def die(self, process: Process) -> None:
+        """Nothing will be answered there."""
+        self._open.pop(process, None)
+
+    def repeat(self, command: Command) -> None:
+        """What was done for this command may be done twice."""
+        self._repeated[id(command)] = command
+
+    def is_repeated(self, command: Command) -> bool:
+        """Whether it may be done twice."""
+        return id(command) in self._repeated
+
+    def of_clients(self, process: Process) -> Iterator[Request]:
+        """What clients wait for there."""
+        return (request for request in self._open.get(process, {}).values() if request.source is None)
+
+    def takes_out(self, process: Process) -> Request | None:
+        """A client's get there that is to remove what it is given."""
+        return next((each for each in self.of_clients(process) if _is_taking(each.command)), None)
+
+    def asks_for(self, process: Process, command: Command) -> bool:
+        """Whether a client there has asked for just this."""
+        ended = [each for each in self._just_ended if each.process is process and each.source is None]
+        mine = [*self.of_clients(process), *ended]
+        if isinstance(command, Get):
+            return any(isinstance(each.command, Get) for each in mine)
+        if any(each.command == command for each in mine):
+            return True
+        return isinstance(command, Ack) and self.takes_out(process) is not None
+
+
+def _is_taking(command: Command) -> bool:
+    return isinstance(command, Get) and command.ack_now

@@ -1,0 +1,177 @@
+"""What one seed draws before anything happens: the cluster, its limits, its clients, and which faults there will be."""
+
+from random import Random
+
+from attrs import frozen
+
+from dqtw.core.settings import NodeSettings
+
+letters = "abcde"
+
+
+@frozen
+class Limits:
+    """How much one peer message carries; small ones make a short queue be told in many pages and chunks."""
+
+    chunk_bytes: int = 1024 * 1024
+    chunk_messages: int = 4_096
+    chunk_ints: int = 16_384
+    keys_per_request: int = 1_000
+    digest_ints: int = 8_192
+    incarnations_kept: int = 1_024
+
+
+@frozen
+class Weather:
+    """What happens to single messages, each with its probability, and to the time they take."""
+
+    delay_s: float = 0.001
+    tail: float = 0.0  # how often a delay is far longer
+    tail_s: float = 0.0  # how long, at most
+    loss: float = 0.0
+    repeat: float = 0.0
+    client_loss: float = 0.0  # of answers to clients
+    client_repeat: float = 0.0  # of requests, by a proxy
+    vanish: float = 0.0  # clients that do not wait for their answer
+
+
+@frozen
+class Scenario:
+    """One seed's world.
+
+    Attributes:
+        fault_every_s: mean time between two faults; 0: none.
+        kinds: which faults there are, each with its weight.
+        is_gated: whether a node only loses its memory while all others are ready.
+        clock_drift: how far clocks may run off, as a part of their speed.
+        is_advertised: whether processes tell their address, so that they may move.
+        is_named: whether a node that has moved is found under its old address, too.
+        is_clock_set: whether the wall clocks of starting processes agree.
+    """
+
+    seed: int
+    quiet: bool
+    nodes: tuple[str, ...]
+    copies: int
+    size: int
+    max_bytes: int
+    max_message: int
+    key_memory_s: float
+    push_timeout_s: float
+    start_wait_s: float
+    drain_timeout_s: float
+    duration_s: float
+    clients: int
+    think_s: float
+    key_share: float
+    is_advertised: bool
+    is_named: bool
+    limits: Limits
+    weather: Weather
+    fault_every_s: float
+    kinds: tuple[tuple[str, int], ...]
+    is_gated: bool
+    clock_drift: float
+    is_clock_set: bool
+
+    def settings(self, node: str, urls: dict[str, str], advertise: str) -> NodeSettings:
+        """What a process of this node is told when it starts."""
+        return NodeSettings(
+            node=node,
+            peers={peer: urls[peer] for peer in self.nodes if peer != node},
+            copies=self.copies,
+            size=self.size,
+            max_bytes=self.max_bytes,
+            max_message=self.max_message,
+            push_timeout_s=self.push_timeout_s,
+            key_memory_s=self.key_memory_s,
+            start_wait_s=self.start_wait_s,
+            drain_timeout_s=self.drain_timeout_s,
+            advertise=advertise if self.is_advertised else "",
+        )
+
+
+fault_kinds = {
+    "cut_one": 4,
+    "cut_halves": 3,
+    "cut_one_way": 4,
+    "cut_ring": 2,
+    "crash": 8,
+    "move": 3,
+    "pause": 6,
+    "zombie": 5,
+    "standby": 2,
+    "terminate": 4,
+    "terminate_all": 1,
+    "rolling": 2,
+    "rolling_crash": 2,
+    "all_crash": 1,
+    "all_pause": 1,
+    "slow": 3,
+    "storm": 4,
+}
+
+
+def draw(seed: int) -> Scenario:
+    """Draw a seed's world."""
+    random = Random(f"{seed}/scenario")
+    quiet = seed % 5 == 0
+    nodes = tuple(letters[: random.choice([1, 2, 2, 3, 3, 3, 3, 3, 4, 5])])
+    kinds = tuple((kind, weight) for kind, weight in fault_kinds.items() if random.random() < 0.6)
+    if len(nodes) == 1:  # nobody is there who could fence a second process
+        kinds = tuple((kind, weight) for kind, weight in kinds if kind not in ("zombie", "standby"))
+    weather = Weather(delay_s=random.choice([0.0005, 0.002, 0.02])) if quiet else _weather(random)
+    return Scenario(
+        seed=seed,
+        quiet=quiet,
+        nodes=nodes,
+        copies=random.choice([len(nodes), random.randint(1, len(nodes))]),
+        size=random.choice([1, 2, 3, 5, 8, 16, 64, 1000]),
+        max_bytes=random.choice([2**30, 2**30, 400]),
+        max_message=random.choice([1024, 1024, 100]),
+        key_memory_s=random.choice([600.0, 600.0, 20.0, 3.0]),
+        push_timeout_s=random.choice([10.0, 10.0, 2.0, 0.3]) if not quiet else 10.0,
+        start_wait_s=random.choice([30.0, 10.0, 4.0]),
+        drain_timeout_s=random.choice([60.0, 20.0, 5.0, 1.0]),
+        duration_s=random.choice([40.0, 60.0, 90.0]),
+        clients=random.choice([2, 4, 8, 12]),
+        think_s=random.choice([0.2, 0.5, 1.0]),
+        key_share=random.choice([0.1, 0.5, 0.9]),
+        is_advertised=random.random() < 0.7,
+        is_named=random.random() < 0.5,
+        limits=_limits(random),
+        weather=weather,
+        fault_every_s=0.0 if quiet else random.choice([1.5, 3.0, 6.0]),
+        kinds=() if quiet else kinds or (("crash", 1),),
+        is_gated=random.random() < 0.4,
+        clock_drift=0.0 if quiet else random.choice([0.0, 0.0, 0.02, 0.2]),
+        is_clock_set=random.random() < 0.6,
+    )
+
+
+def _limits(random: Random) -> Limits:
+    if random.random() < 0.5:
+        return Limits()
+    return Limits(
+        chunk_bytes=random.choice([1, 60, 1024 * 1024]),
+        chunk_messages=random.choice([1, 2, 5]),
+        chunk_ints=random.choice([2, 4, 16]),
+        keys_per_request=random.choice([1, 2, 10]),
+        digest_ints=random.choice([2, 4, 10]),
+    )
+
+
+def _weather(random: Random) -> Weather:
+    def rate(*choices: float) -> float:
+        return random.choice([0.0, *choices])
+
+    return Weather(
+        delay_s=random.choice([0.0005, 0.002, 0.02, 0.1, 0.2]),
+        tail=rate(0.01, 0.1),
+        tail_s=random.choice([0.3, 2.0, 8.0]),
+        loss=rate(0.002, 0.02, 0.1),
+        repeat=rate(0.01, 0.1),
+        client_loss=rate(0.01, 0.1),
+        client_repeat=rate(0.01, 0.1),
+        vanish=rate(0.02, 0.1),
+    )
