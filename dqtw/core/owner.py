@@ -17,23 +17,22 @@ from dqtw.core.commands import (
     Get,
     GiveBack,
     Inspect,
-    Inspected,
     Nack,
     Outcome,
     Push,
-    Pushed,
     State,
     Touch,
     get_bytes_max,
     get_count_max,
     wait_max_s,
 )
-from dqtw.core.commit import Pushes, Removals
+from dqtw.core.commit import Removals
 from dqtw.core.copy import Copy
 from dqtw.core.errors import Busy, Full, Refusal, Starting, TooLarge, Uncertain
+from dqtw.core.intake import Intake
 from dqtw.core.keys import KeyMemory
 from dqtw.core.links import Links
-from dqtw.core.message import Message, MessageId
+from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Put
 from dqtw.core.peers import Peers
 from dqtw.core.ports import OwnerWorld
@@ -43,8 +42,6 @@ from dqtw.core.settings import NodeSettings
 from dqtw.core.waiting import Waiter, WaitingLine
 
 _token_prefix_bytes: Final = 6
-put_off_s: Final = 0.25
-short_of_peers_s: Final = 1.0
 
 C = TypeVar("C")
 
@@ -53,6 +50,7 @@ class Owner:
     """One queue, as its owner runs it.
 
     Attributes:
+        intake: how messages get onto it.
         greatest_met: the greatest incarnation among the ids that peers have told of.
         queue: the messages, and where they stand.
         polls: who waits for a message.
@@ -67,7 +65,6 @@ class Owner:
         peers: Peers,
         world: OwnerWorld,
     ) -> None:
-        self.incarnation = ""
         self.greatest_met = ""
         self.copy = Copy(settings.node)
         self.queue = Queue(self.copy, settings.size, settings.max_bytes)
@@ -79,12 +76,19 @@ class Owner:
         self._settings = settings
         self._world = world
         self._answer = world.answer
-        self._pushes = Pushes(settings.copies, len(settings.members), settings.push_timeout_s, world.answer)
+        self.intake = Intake(settings, self.queue, self.keys, self.links, self.totals, world.answer)
         self._removals = Removals(world.answer)
-        self._n = 0
         self._leases = 0
-        self._was_short = True
         self._token_prefix = entropy(_token_prefix_bytes).hex()  # no other process's receipts fit this one's leases
+
+    @property
+    def incarnation(self) -> str:
+        """In which incarnation this owner speaks; empty until its start has taken one."""
+        return self.intake.incarnation
+
+    @incarnation.setter
+    def incarnation(self, incarnation: str) -> None:
+        self.intake.incarnation = incarnation
 
     # What clients ask for.
 
@@ -92,7 +96,7 @@ class Owner:
         """Take a message in, now or when there is room."""
         if len(push.body) > self._settings.max_message:
             raise TooLarge(f"a message has at most {self._settings.max_message} bytes, this has {len(push.body)}")
-        if self._repeats(now, ticket, push):
+        if self.intake.repeats(now, ticket, push):
             return
         self.links.check_enough()
         try:
@@ -102,7 +106,7 @@ class Owner:
                 raise
             self._wait(self.slots, now, ticket, push, push.wait_s)
             return
-        self._admit(now, ticket, push)
+        self.intake.admit(now, ticket, push)
 
     def get(self, now: float, ticket: int, get: Get) -> None:
         """Hand messages out, now or when there are any."""
@@ -168,11 +172,7 @@ class Owner:
 
     def inspect(self, now: float, ticket: int, inspect: Inspect) -> None:
         """Tell about one message."""
-        self._answer(ticket, self.inspected(now, inspect.id))
-
-    def inspected(self, now: float, id: MessageId) -> Inspected:
-        """What is known of one message."""
-        return self.queue.inspect(now, id)
+        self._answer(ticket, self.queue.inspect(now, inspect.id))
 
     def is_waiting(self, ticket: int) -> bool:
         """Whether the poll still stands in line."""
@@ -214,7 +214,7 @@ class Owner:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is under way."""
-        return not self._pushes and not self._removals
+        return not self.intake.pushes and not self._removals
 
     def settle(self, now: float) -> None:
         """Serve whoever waits for what has become free; one gives way to the other until nothing moves."""
@@ -223,9 +223,7 @@ class Owner:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        self._hurry_if_short_of_peers(now)
-        for id in self._pushes.pop_due(now):
-            self._time_out(now, id)
+        self.intake.tick(now)
         self.totals["lease_lost"] += self.queue.expire(now)
         self.keys.expire(now)
         for poll in self.polls.pop_expired(now):
@@ -239,7 +237,7 @@ class Owner:
         yield self.keys.next_deadline()
         yield self.polls.next_deadline()
         yield self.slots.next_deadline()
-        yield self._pushes.next_deadline()
+        yield self.intake.pushes.next_deadline()
         yield from self.links.deadlines()
 
     def _serve_polls(self, now: float) -> bool:
@@ -266,16 +264,16 @@ class Owner:
     def _take_turn(self, now: float, first: Waiter[Push]) -> None:
         """A slot is free: what was true when the push began to wait must be looked at again."""
         try:
-            if not self._repeats(now, first.ticket, first.command):
+            if not self.intake.repeats(now, first.ticket, first.command):
                 self.links.check_enough()
-                self._admit(now, first.ticket, first.command)
+                self.intake.admit(now, first.ticket, first.command)
         except Refusal as refusal:
             self._answer(first.ticket, refusal)
 
     def _give_up(self, now: float, push: Waiter[Push]) -> None:
         """No slot became free in time; but a push of the same key may have been taken in while this one waited."""
         try:
-            if not self._repeats(now, push.ticket, push.command):
+            if not self.intake.repeats(now, push.ticket, push.command):
                 raise Full("no slot became free in time")
         except Refusal as refusal:
             self._answer(push.ticket, refusal)
@@ -286,77 +284,6 @@ class Owner:
         if len(self.polls) + len(self.slots) >= self._settings.max_waiting:
             raise Busy(f"{self._settings.max_waiting} requests wait already")
         line.join(Waiter(ticket, command, now + min(wait_s, wait_max_s)))
-
-    def _repeats(self, now: float, ticket: int, push: Push) -> bool:
-        """Whether the key was pushed before; then the answer is, or will be, that of the first push."""
-        known = None if push.key is None else self.keys.find(push.key, push.body)
-        if known is None:
-            return False
-        if self._pushes.share(known, ticket):
-            return True
-        if known in self.copy.live and known.incarnation != self.incarnation:
-            self._adopt(now, ticket, known)
-        else:
-            self._answer(ticket, self._pushed(known, duplicate=True))
-        return True
-
-    def _adopt(self, now: float, ticket: int, id: MessageId) -> None:
-        """Tell a retry of a recovered message as soon as every member holds it."""
-        peers = [peer for peer in self.links.in_session() if self.links[peer].knows(id)]
-        self._pushes.adopt(now, id, ticket, peers)
-        self._commit([id])
-        if len(self.links.in_session()) + 1 < len(self._settings.members) and self._pushes.is_adopted(id):
-            self._pushes.disown(id)
-
-    def _admit(self, now: float, ticket: int, push: Push) -> None:
-        self._n += 1
-        id = MessageId(self._settings.node, self.incarnation, self._n)
-        message = Message(push.body, push.content_type, push.key, now)
-        self.queue.admit(id, message)
-        self.keys.put(id, message)
-        self._pushes.begin(now, id, ticket)
-        self.links.put(id)
-        self._commit([id])
-
-    def _commit(self, ids: Iterable[MessageId]) -> None:
-        """Answer those pushes of which enough nodes hold the message."""
-        for id in self._pushes.committed(ids):
-            if not self._pushes.is_adopted(id):
-                self.queue.release(id)
-            self._succeed(id)
-
-    def _succeed(self, id: MessageId) -> None:
-        is_new = not self._pushes.is_adopted(id)
-        requests = self._pushes.finish(id)
-        self.totals["pushed"] += is_new and bool(requests)
-        for ticket in requests:
-            self._answer(ticket, self._pushed(id, duplicate=not is_new or ticket != requests[0]))
-
-    def _hurry_if_short_of_peers(self, now: float) -> None:
-        """Pushes under way that can't get their copies any more wait a little for a peer to come back, not for long."""
-        is_short = len(self.links.in_session()) + 1 < self._settings.copies
-        if is_short and not self._was_short:
-            self._pushes.hurry(now + short_of_peers_s)
-        self._was_short = is_short
-
-    def _time_out(self, now: float, id: MessageId) -> None:
-        """A push did not get its copies in time: take it back, if it is this process's to take back."""
-        if self._pushes.is_adopted(id):
-            self._pushes.disown(id)
-        elif self.links.in_doubt(now):
-            self._pushes.put_off(id, now + put_off_s)
-        else:
-            self._withdraw_push(id)
-
-    def _withdraw_push(self, id: MessageId) -> None:
-        message = self.queue.remove(id)
-        if message is not None:
-            self.keys.withdraw(id, message)
-        self.links.gone(id)
-        self._pushes.withdraw(id)
-
-    def _pushed(self, id: MessageId, *, duplicate: bool) -> Pushed:
-        return Pushed(id, self.links.known_by(id), len(self._settings.members), duplicate)
 
     def _deliver(self, now: float, ticket: int, get: Get) -> None:
         lease_s = self._settings.lease_s if get.lease_s is None else get.lease_s
@@ -386,7 +313,7 @@ class Owner:
         """Take messages off the queue for ever, and answer when every peer in session knows."""
         for id in ids:
             message = self.queue.remove(id)
-            self._succeed(id)  # a retry that waits to be told of it
+            self.intake.succeed(id)  # a retry that waits to be told of it
             self.links.gone(id, None if message is None else self.keys.remove(now, id, message))
         self._removals.begin(ids, self.links.in_session(), ticket, outcome)
 
@@ -402,45 +329,43 @@ class Owner:
 
     def last_number(self) -> int:
         """The number given last."""
-        return self._n
+        return self.intake.last_number
 
     def peer_sent(self, peer: str, put: IdSet) -> None:
         """These messages are on their way to the peer."""
-        self._pushes.sent(peer, put)
+        self.intake.pushes.sent(peer, put)
 
     def peer_not_sent(self, peer: str, put: IdSet) -> None:
         """These messages did not go to the peer after all."""
-        self._pushes.not_sent(peer, put)
+        self.intake.pushes.not_sent(peer, put)
 
     def peer_knows(self, peer: str, put: IdSet, gone: IdSet) -> None:
         """The peer holds these, and knows those as removed."""
-        self._pushes.held(peer, put)
-        self._commit(put)
+        self.intake.peer_knows(peer, put)
         self._removals.known(peer, self._removals.pending_among(gone))
-        self._pushes.undone(peer, gone.__contains__)
-        if self._pushes.unsure() and self.links.all_settled():
-            self._pushes.settled()
+        self.intake.pushes.undone(peer, gone.__contains__)
+        if self.intake.pushes.unsure() and self.links.all_settled():
+            self.intake.pushes.settled()
 
     def peer_joined(self, peer: str) -> None:
         """The peer is in session; what its digest showed of pushes under way, it holds."""
-        self._pushes.joined(peer, self.links[peer].knows)
         self._removals.peer_joined(peer, self.links[peer].knows)
-        self._commit(self._pushes.ids())
+        self.intake.peer_joined(peer)
         self._world.peer_changed(peer)
 
     def peer_left(self, peer: str) -> None:
         """The peer is no longer in session."""
-        self._pushes.peer_left(peer)
+        self.intake.pushes.peer_left(peer)
         self._removals.peer_left(peer)
         self._world.peer_changed(peer)
 
     def given_away(self, ids: Iterable[MessageId]) -> None:
         """A peer that is leaving has fetched these, out of session."""
-        self._pushes.given_away(ids)
+        self.intake.pushes.given_away(ids)
 
     def peer_shared(self, peer: str) -> None:
         """The peer has given its copy to another peer."""
-        self._pushes.taint(peer)
+        self.intake.pushes.taint(peer)
 
     def removed_elsewhere(self, ids: IdSet) -> None:
         """These were removed, as a peer knows; a push among them was recovered, delivered and acknowledged there."""
@@ -448,10 +373,7 @@ class Owner:
         for id, message in self.copy.gone(ids).items():
             self.queue.forget(id)
             self.keys.withdraw(id, message)
-            if self._pushes.is_adopted(id):
-                self._pushes.disown(id)  # delivered and removed, or taken back by an earlier process: who knows
-            else:
-                self._succeed(id)
+            self.intake.removed_elsewhere(id)
 
     def recovered(self, now: float, put: tuple[Put, ...]) -> list[MessageId]:
         """A peer had these messages; those that were news here."""
@@ -467,9 +389,9 @@ class Owner:
 
     def abandon(self, refusal: Refusal) -> None:
         """Serve nobody any more; what is under way can't be known to succeed, what only waits is refused."""
-        for id in self._pushes.unsure():
+        for id in self.intake.pushes.unsure():
             self.copy.unsee(id)  # a successor may have answered it with success
-        self._pushes.abandon()
+        self.intake.pushes.abandon()
         self._removals.abandon(Uncertain("this node was replaced before all peers knew"))
         self.dismiss(refusal, refusal)
 

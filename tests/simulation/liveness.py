@@ -150,7 +150,7 @@ def _leftovers(process: Process) -> Iterator[str]:
         "foreign tickets": node._foreign,
         "hunts": node.forwarding._hunts,
         "completions": node.forwarding._completing,
-        "pushes": node.owner._pushes,
+        "pushes": node.owner.intake.pushes,
         "removals": node.owner._removals,
         "exchanges": node.exchanges._running,
         "gets out": [peer for peer, out in node.forwarding._out.items() if out],

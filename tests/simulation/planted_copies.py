@@ -6,6 +6,7 @@ from dqtw.core.commit import Pushes, Removals
 from dqtw.core.copy import Copy, Digest
 from dqtw.core.errors import Full, Unreplicated
 from dqtw.core.holder import HeldCopy, Ticket
+from dqtw.core.intake import Intake
 from dqtw.core.links import Links
 from dqtw.core.opener import Opener, Stage
 from dqtw.core.owner import Owner
@@ -21,23 +22,23 @@ from tests.simulation.planting import Patch, nothing, planted, yes
 @planted("1", "the removal of a push that was taken back is sent to nobody")
 def forget_the_withdrawn() -> list[Patch]:
     def withdraw(self: Any, id: Any) -> None:
-        message = self.queue.remove(id)
+        message = self._queue.remove(id)
         if message is not None:
-            self.keys.withdraw(id, message)
-        self._pushes.withdraw(id)
+            self._keys.withdraw(id, message)
+        self.pushes.withdraw(id)
 
-    return [(Owner, "_withdraw_push", withdraw)]
+    return [(Intake, "_withdraw", withdraw)]
 
 
 @planted("1", "the number of a push that was taken back is given again")
 def reuse_ids() -> list[Patch]:
-    original = Owner._withdraw_push
+    original = Intake._withdraw
 
     def withdraw(self: Any, id: Any) -> None:
         original(self, id)
         self._n = min(self._n, id.n - 1)
 
-    return [(Owner, "_withdraw_push", withdraw)]
+    return [(Intake, "_withdraw", withdraw)]
 
 
 @planted("1", "a push is shown to workers before it has its copies")
@@ -94,15 +95,15 @@ def sessions_survive_loss() -> list[Patch]:
 
 @planted("4", "a push is answered before its copies are held")
 def answer_early() -> list[Patch]:
-    original = Owner._admit
+    original = Intake.admit
 
     def admit(self: Any, now: float, ticket: int, push: Any) -> None:
         original(self, now, ticket, push)
-        for id in self._pushes.ids():
-            self.queue.release(id)
-            self._succeed(id)
+        for id in self.pushes.ids():
+            self._queue.release(id)
+            self.succeed(id)
 
-    return [(Owner, "_admit", admit)]
+    return [(Intake, "admit", admit)]
 
 
 @planted("4", "one copy fewer than asked for is enough")

@@ -1,0 +1,157 @@
+"""Taking messages in: a push gets its id, waits for its copies, and is answered, or taken back.
+
+A push with a key that was seen before is answered as the first one was. What an earlier process of this owner took in
+is not this one's to take back.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from dqtw.core.commands import Push, Pushed
+from dqtw.core.commit import AnswerTo, Pushes
+from dqtw.core.keys import KeyMemory
+from dqtw.core.links import Links
+from dqtw.core.message import Message, MessageId
+from dqtw.core.queue import Queue
+from dqtw.core.settings import NodeSettings
+
+put_off_s: Final = 0.25
+short_of_peers_s: Final = 1.0
+
+
+class Intake:
+    """The messages that one owner takes in.
+
+    Attributes:
+        incarnation: in which ids are given; empty until the start has taken one.
+        pushes: those that have no answer yet.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        queue: Queue,
+        keys: KeyMemory,
+        links: Links,
+        totals: Counter[str],
+        answer: AnswerTo,
+    ) -> None:
+        self.incarnation = ""
+        self.pushes = Pushes(settings.copies, len(settings.members), settings.push_timeout_s, answer)
+        self._settings = settings
+        self._queue = queue
+        self._keys = keys
+        self._links = links
+        self._totals = totals
+        self._answer = answer
+        self._n = 0
+        self._was_short = True
+
+    @property
+    def last_number(self) -> int:
+        """The number given last."""
+        return self._n
+
+    def repeats(self, now: float, ticket: int, push: Push) -> bool:
+        """Whether the key was pushed before; then the answer is, or will be, that of the first push.
+
+        Raises:
+            KeyReused: it was pushed with another body.
+        """
+        known = None if push.key is None else self._keys.find(push.key, push.body)
+        if known is None:
+            return False
+        if self.pushes.share(known, ticket):
+            return True
+        if known in self._queue.copy.live and known.incarnation != self.incarnation:
+            self._adopt(now, ticket, known)
+        else:
+            self._answer(ticket, self._pushed(known, duplicate=True))
+        return True
+
+    def admit(self, now: float, ticket: int, push: Push) -> None:
+        """Take a message in, and answer when enough nodes hold it."""
+        self._n += 1
+        id = MessageId(self._settings.node, self.incarnation, self._n)
+        message = Message(push.body, push.content_type, push.key, now)
+        self._queue.admit(id, message)
+        self._keys.put(id, message)
+        self.pushes.begin(now, id, ticket)
+        self._links.put(id)
+        self.commit([id])
+
+    def commit(self, ids: Iterable[MessageId]) -> None:
+        """Answer those pushes of which enough nodes hold the message."""
+        for id in self.pushes.committed(ids):
+            if not self.pushes.is_adopted(id):
+                self._queue.release(id)
+            self.succeed(id)
+
+    def succeed(self, id: MessageId) -> None:
+        """Answer those who wait to be told of this message, if there are any."""
+        is_new = not self.pushes.is_adopted(id)
+        requests = self.pushes.finish(id)
+        self._totals["pushed"] += is_new and bool(requests)
+        for ticket in requests:
+            self._answer(ticket, self._pushed(id, duplicate=not is_new or ticket != requests[0]))
+
+    def removed_elsewhere(self, id: MessageId) -> None:
+        """A peer knows the message as removed: it was recovered, delivered and acknowledged there.
+
+        What an earlier process took in may have been taken back by it instead: who knows.
+        """
+        if self.pushes.is_adopted(id):
+            self.pushes.disown(id)
+        else:
+            self.succeed(id)
+
+    def peer_knows(self, peer: str, put: Iterable[MessageId]) -> None:
+        """The peer holds these."""
+        self.pushes.held(peer, put)
+        self.commit(put)
+
+    def peer_joined(self, peer: str) -> None:
+        """The peer is in session; what its digest showed of pushes under way, it holds."""
+        self.pushes.joined(peer, self._links[peer].knows)
+        self.commit(self.pushes.ids())
+
+    def tick(self, now: float) -> None:
+        """Give up what did not get its copies in time."""
+        self._hurry_if_short_of_peers(now)
+        for id in self.pushes.pop_due(now):
+            self._time_out(now, id)
+
+    def _adopt(self, now: float, ticket: int, id: MessageId) -> None:
+        """Tell a retry of a recovered message as soon as every member holds it."""
+        peers = [peer for peer in self._links.in_session() if self._links[peer].knows(id)]
+        self.pushes.adopt(now, id, ticket, peers)
+        self.commit([id])
+        if len(self._links.in_session()) + 1 < len(self._settings.members) and self.pushes.is_adopted(id):
+            self.pushes.disown(id)
+
+    def _hurry_if_short_of_peers(self, now: float) -> None:
+        """Pushes under way that can't get their copies any more wait a little for a peer to come back, not for long."""
+        is_short = len(self._links.in_session()) + 1 < self._settings.copies
+        if is_short and not self._was_short:
+            self.pushes.hurry(now + short_of_peers_s)
+        self._was_short = is_short
+
+    def _time_out(self, now: float, id: MessageId) -> None:
+        """A push did not get its copies in time: take it back, if it is this process's to take back."""
+        if self.pushes.is_adopted(id):
+            self.pushes.disown(id)
+        elif self._links.in_doubt(now):
+            self.pushes.put_off(id, now + put_off_s)
+        else:
+            self._withdraw(id)
+
+    def _withdraw(self, id: MessageId) -> None:
+        message = self._queue.remove(id)
+        if message is not None:
+            self._keys.withdraw(id, message)
+        self._links.gone(id)
+        self.pushes.withdraw(id)
+
+    def _pushed(self, id: MessageId, *, duplicate: bool) -> Pushed:
+        return Pushed(id, self._links.known_by(id), len(self._settings.members), duplicate)
