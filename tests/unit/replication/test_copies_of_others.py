@@ -151,7 +151,7 @@ def test_rule_14_a_peer_that_restarted_unnoticed_gets_the_copy_anew() -> None:
     world.push("a", b"kept")
     world.settle()
     world.kill("a")
-    world.settle(11.4)
+    world.settle(12)
     world.hold(Open, by="b", when=lambda asked: asked.queue == "a")
     world.kill("b")
     world.start("b")

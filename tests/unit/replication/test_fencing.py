@@ -382,6 +382,41 @@ def test_rule_12_a_fenced_process_does_not_leave_while_no_peer_has_all() -> None
     assert b"only here" in world.bodies("a2", "a")
 
 
+def test_rule_12_a_fenced_process_whose_successor_has_died_goes_when_a_peer_has_all() -> None:
+    """The next start finds it there; the old process does not wait for ever for one that is gone."""
+    world = replaced(copies=1)
+    world["a"].owner.copy.put(MessageId("a", old, 1), Message(b"only here"))
+    world.kill("a2")
+    world.resume("a")
+    world.settle(30)
+    assert world.departed == {"a": Departure(Status.FENCED, 0)}
+    assert world.bodies("b", "a") == [b"only here", b"kept"]
+    world.start("a", at="a3")
+    world.settle(5)
+    assert world.bodies("a3", "a") == [b"only here", b"kept"]
+
+
+def test_rule_12_what_a_peer_said_before_it_had_all_does_not_let_a_fenced_process_go() -> None:
+    """It was in sync with the successor, before it got what the successor lacks."""
+    world = replaced(copies=1)
+    world["a"].owner.copy.put(MessageId("a", old, 1), Message(b"only here"))
+    world.cut("a", "c")
+    asked = world.hold(Asked, by="a", at="b")
+    successor = world.hold(Fetched, by="a2")
+    world.resume("a")
+    world.settle(1)
+    assert asked.items[0].what.in_sync
+    assert b"only here" in world.bodies("b", "a")
+    asked.let()
+    assert world.departed == {}
+    asked.open()
+    successor.open()
+    world.heal()
+    world.settle(10)
+    assert world.departed == {"a": Departure(Status.FENCED, 0)}
+    assert b"only here" in world.bodies("a2", "a")
+
+
 def test_rule_12_a_peer_that_is_leaving_is_no_holder_for_a_fenced_process() -> None:
     """It would hand its messages to a process that takes them along."""
     world = replaced()
