@@ -103,8 +103,9 @@ class Forwarding:
             self._go_on(now, ticket)
 
     def withdraw(self, ticket: int) -> bool:
-        """Its client is gone: what still comes for it is given back; False when there was nothing to come."""
-        return (self._hunts.pop(ticket, None) or self._completing.pop(ticket, None)) is not None
+        """Its client is gone: what still comes for it is given back; whether its answer was to come from here."""
+        self._hunts.pop(ticket, None)  # who still stands in line is answered by nobody; who does not, by someone else
+        return self._completing.pop(ticket, None) is not None
 
     def abandon(self, refusal: Refusal) -> None:
         """Ask for nobody any more."""

@@ -95,9 +95,7 @@ class Links:
         """A message left the queue, and the peers do not know."""
         for opener in self._openers.values():
             if opener.session is not None:
-                opener.session.note_gone(id)
-                if record is not None:
-                    opener.session.keys.appendleft(record)
+                opener.session.note_gone(id, record)
 
     def want(self, peer: str) -> None:
         """Keep a session with that peer from now on."""

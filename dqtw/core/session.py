@@ -38,6 +38,8 @@ class Session:
         gones: removals that the peer does not know.
         fresh: new messages that somebody waits to see replicated, oldest first; sent before the backlog.
         backlog: other messages that the peer lacks.
+        keys: records of keys that the peer lacks, of messages that it knows as removed.
+        key_of: records of the keys of messages among ``gones``.
         need: messages that only the peer has.
         whole: the peer's digest has been read to its end; before that, nothing can be said of what it knows.
         after: how far the digest has been read.
@@ -53,6 +55,7 @@ class Session:
     backlog: IdSet = field(init=False)
     need: IdSet = field(init=False)
     keys: deque[KeyRecord] = field(factory=deque, init=False)
+    key_of: dict[MessageId, KeyRecord] = field(factory=dict, init=False)
     whole: bool = field(default=False, init=False)
     after: Dot | None = field(default=None, init=False)
     boot: str = field(default="", init=False)
@@ -99,8 +102,10 @@ class Session:
         """The own copy has a message that some other peer had."""
         self.backlog.add(id)
 
-    def note_gone(self, id: MessageId) -> None:
-        """The own copy knows this id as removed."""
+    def note_gone(self, id: MessageId, record: KeyRecord | None = None) -> None:
+        """The own copy knows this id as removed; the record of its key goes with that."""
+        if record is not None:
+            self.key_of[id] = record
         self.fresh.pop(id, None)
         self.backlog.discard(id)
         self.need.discard(id)
@@ -116,7 +121,7 @@ class Session:
 
     def take_chunk(self, now: float) -> Chunk:
         """Take out what to tell next: removals first, then new messages, then the backlog."""
-        gone = self._take_gones()
+        gone, keys = self._take_gones()
         put: list[Put] = []
         bytes_left = chunk_bytes_max
         while len(put) < chunk_messages_max and bytes_left > 0:
@@ -129,7 +134,7 @@ class Session:
                 continue
             put.append(Put.of(now, id, message))
             bytes_left -= len(message.body)
-        keys = [self.keys.popleft() for _ in range(min(len(self.keys), keys_per_request_max))]
+        keys += [self.keys.popleft() for _ in range(min(len(self.keys), keys_per_request_max - len(keys)))]
         return Chunk(gone, tuple(put), tuple(keys))
 
     def take_needed(self) -> IdSet:
@@ -138,10 +143,14 @@ class Session:
         self.fetching = self.need.head(chunk_ints_max)
         return self.fetching
 
-    def _take_gones(self) -> IdSet:
+    def _take_gones(self) -> tuple[IdSet, list[KeyRecord]]:
+        """Removals, and the records of their keys: who confirms the one knows the other."""
         gone = self.gones.head(chunk_ints_max)
+        ids = [id for id in self.key_of if id in gone]
+        for id in ids[keys_per_request_max:]:
+            gone.discard(id)
         self.gones -= gone
-        return gone
+        return gone, [self.key_of.pop(id) for id in ids[:keys_per_request_max]]
 
     def _take_id(self) -> MessageId | None:
         if self.fresh:

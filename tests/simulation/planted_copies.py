@@ -70,7 +70,7 @@ def deltas_without_session() -> list[Patch]:
 
 @planted("3", "a session does not note that its peer lacks a removal")
 def forget_removals() -> list[Patch]:
-    def note_gone(self: Any, id: Any) -> None:
+    def note_gone(self: Any, id: Any, _: Any = None) -> None:
         self.fresh.pop(id, None)
         self.backlog.discard(id)
 

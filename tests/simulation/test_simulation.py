@@ -18,6 +18,8 @@ from tests.simulation.run import Result, run
 root = Path(__file__).parents[2]
 fresh_seeds = 200
 failed_before = (
+    100623,
+    100799,
     3,
     13,
     34,
