@@ -81,10 +81,12 @@ class Cluster(Network):
         self._run(process, lambda now: process.node.command(now, ticket.number, command))
         return ticket
 
-    def withdraw(self, address: str, ticket: Ticket) -> None:
-        """The client of a request has gone."""
+    def withdraw(self, address: str, ticket: Ticket) -> bool:
+        """The client of a request has gone; whether its request is forgotten, and never answered."""
         process = self.processes[address]
-        self._run(process, lambda now: process.node.withdraw(now, ticket.number))
+        forgotten: list[bool] = []
+        self._run(process, lambda now: forgotten.append(process.node.withdraw(now, ticket.number)))
+        return forgotten == [True]
 
     def push(self, address: str, body: bytes = b"x", **options: Any) -> Ticket:
         return self.ask(address, Push(body, **options))

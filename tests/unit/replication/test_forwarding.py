@@ -414,3 +414,18 @@ def test_rule_16_a_drained_node_lets_nobody_wait_for_a_peer() -> None:
     gate.open()
     assert world.get("b").bodies == [b"x"]
     held.open()
+
+
+def test_rule_16_a_client_that_hangs_up_while_its_removal_is_under_way_is_still_waited_for() -> None:
+    """Its poll was served here while a peer was asked for it, too: the answer comes, and somebody must take it."""
+    world = cluster("a", "b", copies=1)
+    pushed(world, "b", b"of b")
+    hold_command(world, Get)
+    held = world.hold(Applied, by="a", at="b")
+    poll = world.get("a", ack_now=True)
+    world.push("a", b"of a")
+    world.settle()
+    assert poll.code == ""
+    assert not world.withdraw("a", poll)
+    held.open()
+    assert poll.bodies == [b"of a"]

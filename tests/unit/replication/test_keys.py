@@ -2,10 +2,11 @@
 
 import pytest
 
+from dqtw.core.copy import Copy
 from dqtw.core.keys import KeyMemory, KeyRecord, body_digest
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Applied, Delta, Fetched, Open, Opened, Page
-from dqtw.core.session import keys_per_request_max
+from dqtw.core.session import Session, keys_per_request_max
 
 from .cluster import Cluster, cluster, key_at
 
@@ -381,3 +382,15 @@ def test_rule_15_through_any_node_a_key_names_one_message(removed: bool) -> None
         world.settle()
         assert [each.id for each in again] == [first.id] * 3
         assert first.id.node == home
+
+
+def test_rule_15_the_record_of_a_key_goes_with_the_removal() -> None:
+    """However many removals one request tells: an owner that dies right after it leaves no key without its memory."""
+    session = Session(Copy("a"), "token")
+    ids = [MessageId("a", "0" * 26, n) for n in range(1, keys_per_request_max + 3)]
+    for id in ids:
+        session.note_gone(id, KeyRecord(f"k{id.n}", id, b"", 0.0))
+    first, second = session.take_chunk(0.0), session.take_chunk(0.0)
+    for chunk in (first, second):
+        assert {record.id for record in chunk.keys} == set(chunk.gone)
+    assert set(first.gone) | set(second.gone) == set(ids)
