@@ -1,0 +1,64 @@
+"""The command ``python -m dqtw.check``."""
+
+import argparse
+import secrets
+import sys
+from pathlib import Path
+
+from dqtw.check.doors import Address
+from dqtw.check.history import History, Recorder
+from dqtw.check.judge import judge
+from dqtw.check.run import NotEmpty, check
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run or judge; the exit status: 0 when every promise was kept, 1 when not, 2 when it can't be told."""
+    given = _parser().parse_args(arguments)
+    try:
+        if given.command == "run":
+            _run(given)
+        return _judge(given.history)
+    except (OSError, ValueError, NotEmpty) as error:
+        print(f"dqtw.check: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m dqtw.check", description="Check that a cluster loses no work.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="load a cluster, drain it, and judge what its clients saw")
+    run.add_argument("--http", nargs="+", action="extend", default=[], metavar="URL", help="REST doors")
+    run.add_argument("--line", nargs="+", action="extend", default=[], metavar="HOST:PORT", help="line doors")
+    run.add_argument("--seconds", type=float, default=60.0, help="how long the load lasts (60)")
+    run.add_argument("--clients", type=int, default=20, help="how many at once (20)")
+    run.add_argument("--seed", default=None, help="what the clients' choices are drawn from")
+    run.add_argument("--quiet", action="store_true", help="nothing will fail: give nothing back, check the order, too")
+    run.add_argument("--history", default="history.jsonl", metavar="FILE", help="where it goes (history.jsonl)")
+    judging = commands.add_parser("judge", help="judge the history of a run")
+    judging.add_argument("history", metavar="FILE")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> None:
+    addresses = [Address.parse(each, "http") for each in given.http]
+    addresses += [Address.parse(each, "line") for each in given.line]
+    if not addresses:
+        raise ValueError("say where the cluster is: --http or --line")
+    name, seed = secrets.token_hex(4), given.seed or secrets.token_hex(4)
+    print(f"seed {seed}")  # noqa: T201
+    with Path(given.history).open("w") as file:
+        recorder = Recorder(file, quiet=given.quiet)
+        check(
+            addresses, recorder, name, seconds=given.seconds, clients=given.clients, seed=seed, quiet=given.quiet
+        )  # fmt: skip
+
+
+def _judge(history: str) -> int:
+    with Path(history).open() as lines:
+        verdict = judge(History.read(lines))
+    print(verdict.table())  # noqa: T201
+    return 1 if verdict.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

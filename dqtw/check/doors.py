@@ -1,0 +1,337 @@
+"""The two doors of a node, as a plain client uses them: requests out, answers in, one connection that is kept."""
+
+import base64
+import json
+import socket
+from collections.abc import Callable, Sequence
+from http.client import HTTPConnection, HTTPException
+from typing import IO, Any, Final, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+from attrs import define, frozen
+from typing_extensions import override
+
+from dqtw.check.history import Delivery, Result
+
+in_doubt: Final = frozenset({"uncertain", "internal", "lost", "proxy"})  # codes that do not say what happened
+
+T = TypeVar("T")
+
+
+@frozen
+class Address:
+    """Where a door is: ``http://host:port`` or ``line://host:port``."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str, scheme: str) -> "Address":
+        """Read a URL, or a host and a port.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        parts = urlsplit(text if "://" in text else f"{scheme}://{text}")
+        if parts.scheme not in ("http", "line") or not parts.hostname or not parts.port:
+            raise ValueError(f"{text!r} is no address such as {scheme}://127.0.0.1:8080")
+        return cls(parts.scheme, parts.hostname, parts.port)
+
+    def open(self, timeout_s: float) -> "ClientDoor":
+        """A client of that door; it connects when it is first used, and again after an error."""
+        return HttpDoor(self, timeout_s) if self.scheme == "http" else LineDoor(self, timeout_s)
+
+
+@frozen
+class Answer:
+    """What came of one request.
+
+    Attributes:
+        code: why it was refused; ``refused`` when nobody listens, ``lost`` when the answer never came, ``proxy``
+            when something else than a node answered.
+    """
+
+    code: str = ""
+    id: str = ""
+    deliveries: tuple[Delivery, ...] = ()
+
+    @property
+    def result(self) -> Result:
+        """Whether it happened, did not, or nobody knows."""
+        if not self.code:
+            return "ok"
+        return "unknown" if self.code in in_doubt else "fail"
+
+
+@frozen
+class Get:
+    """What is asked of a get."""
+
+    count_max: int = 1
+    wait_s: float = 0.0
+    lease_s: float = 1.0
+    ack_now: bool = False
+
+
+class ClientDoor(Protocol):
+    """What clients ask; whatever goes wrong is in the answer."""
+
+    def push(self, bodies: Sequence[str], key: str = "") -> list[Answer]:
+        """Push several messages; a key goes with a single one."""
+
+    def get(self, get: Get) -> Answer:
+        """Get messages."""
+
+    def remove(self, receipts: Sequence[str]) -> list[Answer]:
+        """Acknowledge several."""
+
+    def nack(self, receipt: str, delay_s: float) -> Answer:
+        """Give one back."""
+
+    def touch(self, receipt: str, lease_s: float) -> Answer:
+        """Start its lease anew."""
+
+    def stats(self) -> dict[str, Any] | None:
+        """What the node says of itself; None when it can't be had."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class _NotConnected(Exception):
+    """Nothing was sent."""
+
+
+@define
+class HttpDoor(ClientDoor):
+    """The REST door."""
+
+    address: Address
+    timeout_s: float
+    _connection: HTTPConnection | None = None
+    _headers: Any = None
+
+    @override
+    def push(self, bodies: Sequence[str], key: str = "") -> list[Answer]:
+        if len(bodies) > 1:
+            items = [{"text": body} for body in bodies]
+            return self._batch("/push/batch", items, lambda item: Answer(id=item["id"]))
+        headers = {"Idempotency-Key": key} if key else {}
+        return [self._ask("/push", bodies[0].encode(), headers, lambda said: Answer(id=json.loads(said)["id"]))]
+
+    @override
+    def get(self, get: Get) -> Answer:
+        query = f"wait={get.wait_s}&lease={get.lease_s}" + ("&ack=now" if get.ack_now else "")
+        if get.count_max == 1:
+            return self._ask(f"/get?{query}", b"", {}, self._delivery)
+        return self._ask(f"/get/batch?max={get.count_max}&{query}", b"", {}, _deliveries)
+
+    def _delivery(self, said: bytes) -> Answer:
+        if not said:
+            return Answer()
+        head = self._headers
+        delivery = Delivery(
+            head["Dqtw-Id"], head["Dqtw-Receipt"], int(head["Dqtw-Attempt"]), float(head["Dqtw-Lease"]), _text(said)
+        )
+        return Answer(deliveries=(delivery,))
+
+    @override
+    def remove(self, receipts: Sequence[str]) -> list[Answer]:
+        if len(receipts) > 1:
+            return self._batch("/ack/batch", list(receipts), _done)
+        return [self._ask(f"/ack/{receipts[0]}", b"", {}, _done)]
+
+    @override
+    def nack(self, receipt: str, delay_s: float) -> Answer:
+        return self._ask(f"/nack/{receipt}?delay={delay_s}", b"", {}, _done)
+
+    @override
+    def touch(self, receipt: str, lease_s: float) -> Answer:
+        return self._ask(f"/touch/{receipt}?lease={lease_s}", b"", {}, _done)
+
+    @override
+    def stats(self) -> dict[str, Any] | None:
+        try:
+            status, said = self._exchange("GET", "/stats", b"", {})
+            return json.loads(said) if status == 200 else None
+        except (OSError, HTTPException, ValueError, _NotConnected):
+            self.close()
+            return None
+
+    @override
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _batch(self, path: str, items: list[Any], read: Callable[[Any], Answer]) -> list[Answer]:
+        answers: list[Answer] = []
+
+        def take(said: bytes) -> Answer:
+            answers.extend(Answer(code=item["code"]) if "code" in item else read(item) for item in json.loads(said))
+            return Answer()
+
+        whole = self._ask(path, json.dumps(items).encode(), {}, take)
+        return answers or [whole] * len(items)
+
+    def _ask(self, path: str, body: bytes, headers: dict[str, str], read: Callable[[bytes], Answer]) -> Answer:
+        try:
+            status, said = self._exchange("POST", path, body, headers)
+            return read(said) if status < 300 else Answer(code=_code(said))
+        except _NotConnected:
+            return Answer(code="refused")
+        except (OSError, HTTPException, ValueError, KeyError):
+            self.close()
+            return Answer(code="lost")
+
+    def _exchange(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        connection = self._connected()
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        self._headers, said = answer.headers, answer.read()
+        if answer.will_close:
+            self.close()
+        return answer.status, said
+
+    def _connected(self) -> HTTPConnection:
+        if self._connection is None:
+            connection = HTTPConnection(self.address.host, self.address.port, timeout=self.timeout_s)
+            try:
+                connection.connect()
+            except OSError:
+                raise _NotConnected from None
+            self._connection = connection
+        return self._connection
+
+
+def _done(said: object) -> Answer:  # noqa: ARG001  (only that it was answered counts)
+    return Answer()
+
+
+def _code(said: bytes) -> str:
+    """The code of a refusal; a proxy's own page has none."""
+    try:
+        return str(json.loads(said)["code"])
+    except (ValueError, KeyError, TypeError):
+        return "proxy"
+
+
+def _text(said: bytes) -> str:
+    return said.decode("utf-8", "backslashreplace")
+
+
+def _deliveries(said: bytes) -> Answer:
+    return Answer(
+        deliveries=tuple(
+            Delivery(each["id"], each["receipt"], each["attempt"], each["lease"], _body(each))
+            for each in json.loads(said)
+        )
+    )
+
+
+def _body(item: dict[str, Any]) -> str:
+    return str(item["text"]) if "text" in item else _text(base64.b64decode(item["base64"]))
+
+
+@define
+class LineDoor(ClientDoor):
+    """The line protocol's door; several requests go out at once, and are answered in order."""
+
+    address: Address
+    timeout_s: float
+    _socket: socket.socket | None = None
+    _file: IO[bytes] | None = None
+
+    @override
+    def push(self, bodies: Sequence[str], key: str = "") -> list[Answer]:
+        word = f" key={quote(key)}" if key else ""
+        requests = [f"PUSH {len(body.encode())}{word}\r\n{body}" for body in bodies]
+        return self._ask(requests, lambda line: Answer(id=line.split(" ")[1]))
+
+    @override
+    def get(self, get: Get) -> Answer:
+        words = f"GET lease={get.lease_s}" + (" ack=now" if get.ack_now else "")
+        requests = [f"{words} wait={get.wait_s}" if get.wait_s else words, *[words] * (get.count_max - 1)]
+        answers = self._ask(requests, lambda line: self._delivery(get, line))
+        deliveries = tuple(delivery for answer in answers for delivery in answer.deliveries)
+        return Answer(next((answer.code for answer in answers if answer.code), ""), deliveries=deliveries)
+
+    def _delivery(self, get: Get, line: str) -> Answer:
+        if line == "EMPTY":
+            return Answer()
+        _, receipt, attempt, length, *_ = line.split(" ")
+        body = _text(self._read(int(length)))
+        self._read(2)
+        return Answer(deliveries=(Delivery(receipt.rsplit(".", 1)[0], receipt, int(attempt), get.lease_s, body),))
+
+    @override
+    def remove(self, receipts: Sequence[str]) -> list[Answer]:
+        return self._ask([f"ACK {receipt}" for receipt in receipts], _done)
+
+    @override
+    def nack(self, receipt: str, delay_s: float) -> Answer:
+        return self._ask([f"NACK {receipt} delay={delay_s}"], _done)[0]
+
+    @override
+    def touch(self, receipt: str, lease_s: float) -> Answer:
+        return self._ask([f"TOUCH {receipt} lease={lease_s}"], _done)[0]
+
+    @override
+    def stats(self) -> dict[str, Any] | None:
+        found: dict[str, Any] = {}
+
+        def take(line: str) -> Answer:
+            found.update(json.loads(self._read(int(line.split(" ")[1]))))
+            self._read(2)
+            return Answer()
+
+        self._ask(["STATS"], take)
+        return found or None
+
+    @override
+    def close(self) -> None:
+        for each in (self._file, self._socket):
+            if each is not None:
+                each.close()
+        self._file = self._socket = None
+
+    def _ask(self, requests: list[str], read: Callable[[str], Answer]) -> list[Answer]:
+        answers: list[Answer] = []
+        try:
+            self._connected().sendall("".join(f"{request}\r\n" for request in requests).encode())
+            for _ in requests:
+                answers.append(self._answer(read))  # noqa: PERF401  (those before a failure count)
+        except _NotConnected:
+            return [Answer(code="refused")] * len(requests)
+        except (OSError, ValueError, KeyError, IndexError):
+            self.close()
+        return answers + [Answer(code="lost")] * (len(requests) - len(answers))
+
+    def _answer(self, read: Callable[[str], Answer]) -> Answer:
+        assert self._file is not None
+        line = self._file.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionResetError
+        text = line.decode().removesuffix("\r\n")
+        return Answer(code=text.split(" ")[1]) if text.startswith("ERR ") else read(text)
+
+    def _read(self, count: int) -> bytes:
+        assert self._file is not None
+        found = self._file.read(count)
+        if len(found) < count:
+            raise ConnectionResetError
+        return found
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            try:
+                self._socket = socket.create_connection((self.address.host, self.address.port), self.timeout_s)
+            except OSError:
+                raise _NotConnected from None
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._file = self._socket.makefile("rb")
+        return self._socket

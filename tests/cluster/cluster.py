@@ -1,0 +1,198 @@
+"""A cluster of real nodes, each a process of its own, and what may happen to them."""
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from dqtw.check.doors import Address
+from tests.cluster.relay import Relays
+from tests.process.node import Nodes, RunningNode, free_ports, twistd
+
+root = Path(__file__).resolve().parents[2]
+patience_s = 60.0
+
+
+@frozen
+class Place:
+    """Where a node is reached.
+
+    Attributes:
+        http_port: of its REST door.
+        line_port: of its line door.
+        peer_port: where it listens for its peers.
+        told_port: where it tells them to reach it: a relay's port, or the same.
+    """
+
+    http_port: int
+    line_port: int
+    peer_port: int
+    told_port: int
+
+    @property
+    def addresses(self) -> list[Address]:
+        return [Address("http", "127.0.0.1", self.http_port), Address("line", "127.0.0.1", self.line_port)]
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = patience_s) -> float:
+    """Wait until it holds; how long that took."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() < begun + seconds, f"{what}: not within {seconds} s"
+        time.sleep(0.01)
+    return time.monotonic() - begun
+
+
+@define
+class Cluster:
+    """Some nodes on loopback.
+
+    Attributes:
+        directory: where logs go.
+        ids: of all members.
+        options: of every node.
+        places: where each one is now.
+        running: the process of each one that was started and not ended.
+        old: processes of nodes that were replaced while they lived.
+    """
+
+    directory: Path
+    ids: Sequence[str] = ("a", "b", "c")
+    options: tuple[str, ...] = ()
+    twistd: str = twistd
+    with_relays: bool = False
+    places: dict[str, Place] = field(factory=dict)
+    running: dict[str, RunningNode] = field(factory=dict)
+    old: list[tuple[str, RunningNode]] = field(factory=list)
+    relays: Relays | None = None
+    _nodes: Nodes = field(init=False)
+    _first: dict[str, Place] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self._nodes = Nodes(self.directory, self.twistd)
+        if self.with_relays:
+            self.relays = Relays(self._pids)
+        for id in self.ids:
+            self.places[id] = self._first[id] = self._new_place(id)
+
+    def _pids(self) -> dict[str, list[int]]:
+        pids: dict[str, list[int]] = {id: [] for id in self.ids}
+        for id, node in [*self.running.items(), *self.old]:
+            pids[id].append(node.process.pid)
+        return pids
+
+    def _new_place(self, id: str) -> Place:
+        http, line, peers = free_ports(3)
+        return Place(http, line, peers, self.relays.add(id, peers) if self.relays else peers)
+
+    def __getitem__(self, id: str) -> RunningNode:
+        return self.running[id]
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Every door."""
+        return [address for id in self.ids for address in self.places[id].addresses]
+
+    def launch(self, id: str, *options: str) -> RunningNode:
+        """Start a node where it belongs, without waiting for it."""
+        place = self.places[id]
+        told = f"http://127.0.0.1:{place.told_port}"
+        node = self._nodes.launch_on(
+            place.http_port,
+            place.line_port,
+            f"--node={id}",
+            *(f"--peer={peer}=http://127.0.0.1:{self._first[peer].told_port}" for peer in self.ids if peer != id),
+            f"--peer-listen=tcp:{place.peer_port}:interface=127.0.0.1",
+            f"--advertise={told}",
+            *self.options,
+            *options,
+            PYTHONPATH=str(root),
+        )
+        self.running[id] = node
+        return node
+
+    def start(self, *ids: str) -> "Cluster":
+        """Start these nodes, or all, at once, and wait until they are ready."""
+        for id in ids or self.ids:
+            self.launch(id)
+        return self.wait_ready(*ids)
+
+    def wait_ready(self, *ids: str) -> "Cluster":
+        """Wait until these nodes, or all, are ready and would take a push."""
+        for id in ids or self.ids:
+            wait_for(lambda id=id: self.is_ready(id), f"{id} is not ready:\n{self.running[id].log}")  # type: ignore[misc]
+        return self
+
+    def wait_whole(self) -> "Cluster":
+        """Wait until every node is ready, and in session with every other."""
+        self.wait_ready()
+        for id in self.ids:
+            wait_for(lambda id=id: self.is_whole(id), f"{id} lacks a peer:\n{self.running[id].log}")  # type: ignore[misc]
+        return self
+
+    def is_ready(self, id: str) -> bool:
+        node = self.running[id]
+        assert node.process.poll() is None, f"{id} ended with {node.process.returncode}:\n{node.log}"
+        try:
+            return node.request("GET", "/health/ready").status == 200
+        except OSError:
+            return False
+
+    def is_whole(self, id: str) -> bool:
+        """Whether a node is in session with all others, and they lack nothing."""
+        peers = self.stats(id)["peers"].values()
+        return all(peer["state"] == "in_session" and not peer["unacknowledged"] for peer in peers)
+
+    def stats(self, id: str) -> Any:
+        return self.running[id].request("GET", "/stats").json
+
+    def health(self, id: str, check: str) -> Any:
+        return self.running[id].request("GET", f"/health/{check}").json
+
+    def push(self, id: str, body: str, **headers: str) -> str:
+        """Push through a node, which must succeed; the message's id."""
+        answer = self.running[id].request("POST", "/push", body.encode(), headers)
+        assert answer.status in (200, 201), answer.body
+        return str(answer.json["id"])
+
+    def kill(self, id: str) -> None:
+        """End a node without a chance to say anything."""
+        self.running.pop(id).kill()
+
+    def move(self, id: str) -> Place:
+        """Where the node's next process will be: at ports it never had."""
+        self.places[id] = self._new_place(id)
+        return self.places[id]
+
+    def pause(self, id: str) -> None:
+        self.running[id].send_signal(signal.SIGSTOP)
+
+    def go_on(self, id: str) -> None:
+        self.running[id].send_signal(signal.SIGCONT)
+
+    def stand_by(self, id: str) -> RunningNode:
+        """Start a second process of a node, at another address; the first one becomes old."""
+        first = self.running.pop(id)
+        self.old.append((id, first))
+        self.move(id)
+        self.launch(id)
+        return first
+
+    def end(self) -> None:
+        """Kill those that are left."""
+        self._nodes.end()
+        if self.relays is not None:
+            self.relays.close()
+
+    def with_options(self, *options: str) -> "Cluster":
+        """The same cluster; nodes started from now on get these options, too."""
+        self.options = (*self.options, *options)
+        return self
+
+
+def elsewhere(place: Place, **ports: int) -> Place:
+    """A place with some other ports."""
+    return evolve(place, **ports)

@@ -1,0 +1,40 @@
+"""A cluster under load, and the judge of what its clients saw."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dqtw.check.history import History, Recorder
+from dqtw.check.judge import Verdict, judge
+from dqtw.check.load import Habits
+from dqtw.check.run import Run
+from tests.cluster.cluster import Cluster
+
+test_habits = Habits(timeout_s=6.0, wait_s=0.5)
+
+
+def judged(cluster: Cluster) -> Verdict:
+    """The verdict on the history in the cluster's directory."""
+    with (cluster.directory / "history.jsonl").open() as lines:
+        return judge(History.read(lines))
+
+
+@contextmanager
+def load(
+    cluster: Cluster, clients: int = 10, habits: Habits = test_habits, *, seed: str = "", quiet: bool = False
+) -> Iterator[Run]:
+    """Clients on every node of a cluster; then a drain. The history is in the cluster's directory."""
+    with (cluster.directory / "history.jsonl").open("w") as file:
+        run = Run(list(cluster.addresses), Recorder(file, quiet=quiet), secrets.token_hex(4))
+        run.start(clients, habits, seed)
+        try:
+            yield run
+        finally:
+            run.finish()
+
+
+def check(cluster: Cluster) -> Verdict:
+    """Judge the run, and fail with its table when a promise was broken."""
+    verdict = judged(cluster)
+    assert not verdict.violations, verdict.table()
+    return verdict
