@@ -3,12 +3,14 @@
 import argparse
 import secrets
 import sys
+import time
 from pathlib import Path
 
-from dqtw.check.doors import Address
+from dqtw.check.asking import Address
 from dqtw.check.history import History, Recorder
 from dqtw.check.judge import judge
-from dqtw.check.run import NotEmpty, check
+from dqtw.check.load import Habits, quiet_habits
+from dqtw.check.run import NotEmpty, Run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +31,14 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="load a cluster, drain it, and judge what its clients saw")
     run.add_argument("--http", nargs="+", action="extend", default=[], metavar="URL", help="REST doors")
     run.add_argument("--line", nargs="+", action="extend", default=[], metavar="HOST:PORT", help="line doors")
+    run.add_argument(
+        "--node",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="URL",
+        help="the nodes themselves, where those are proxies",
+    )
     run.add_argument("--seconds", type=float, default=60.0, help="how long the load lasts (60)")
     run.add_argument("--clients", type=int, default=20, help="how many at once (20)")
     run.add_argument("--seed", default=None, help="what the clients' choices are drawn from")
@@ -42,15 +52,16 @@ def _parser() -> argparse.ArgumentParser:
 def _run(given: argparse.Namespace) -> None:
     addresses = [Address.parse(each, "http") for each in given.http]
     addresses += [Address.parse(each, "line") for each in given.line]
+    nodes = [Address.parse(each, "http") for each in given.node] or addresses
     if not addresses:
         raise ValueError("say where the cluster is: --http or --line")
-    name, seed = secrets.token_hex(4), given.seed or secrets.token_hex(4)
-    print(f"seed {seed}")  # noqa: T201
+    seed = given.seed or secrets.token_hex(4)
+    print(f"seed {seed}", flush=True)  # noqa: T201
     with Path(given.history).open("w") as file:
-        recorder = Recorder(file, quiet=given.quiet)
-        check(
-            addresses, recorder, name, seconds=given.seconds, clients=given.clients, seed=seed, quiet=given.quiet
-        )  # fmt: skip
+        run = Run(addresses, Recorder(file, quiet=given.quiet), secrets.token_hex(4), nodes)
+        run.start(given.clients, quiet_habits if given.quiet else Habits(), seed)
+        time.sleep(given.seconds)
+        run.finish()
 
 
 def _judge(history: str) -> int:

@@ -5,101 +5,19 @@ import json
 import socket
 from collections.abc import Callable, Sequence
 from http.client import HTTPConnection, HTTPException
-from typing import IO, Any, Final, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import IO, Any
+from urllib.parse import quote
 
-from attrs import define, frozen
+from attrs import define
 from typing_extensions import override
 
-from dqtw.check.history import Delivery, Result
-
-in_doubt: Final = frozenset({"uncertain", "internal", "lost", "proxy"})  # codes that do not say what happened
-
-T = TypeVar("T")
+from dqtw.check.asking import Address, Answer, ClientDoor, Get
+from dqtw.check.history import Delivery
 
 
-@frozen
-class Address:
-    """Where a door is: ``http://host:port`` or ``line://host:port``."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}"
-
-    @classmethod
-    def parse(cls, text: str, scheme: str) -> "Address":
-        """Read a URL, or a host and a port.
-
-        Raises:
-            ValueError: it is neither.
-        """
-        parts = urlsplit(text if "://" in text else f"{scheme}://{text}")
-        if parts.scheme not in ("http", "line") or not parts.hostname or not parts.port:
-            raise ValueError(f"{text!r} is no address such as {scheme}://127.0.0.1:8080")
-        return cls(parts.scheme, parts.hostname, parts.port)
-
-    def open(self, timeout_s: float) -> "ClientDoor":
-        """A client of that door; it connects when it is first used, and again after an error."""
-        return HttpDoor(self, timeout_s) if self.scheme == "http" else LineDoor(self, timeout_s)
-
-
-@frozen
-class Answer:
-    """What came of one request.
-
-    Attributes:
-        code: why it was refused; ``refused`` when nobody listens, ``lost`` when the answer never came, ``proxy``
-            when something else than a node answered.
-    """
-
-    code: str = ""
-    id: str = ""
-    deliveries: tuple[Delivery, ...] = ()
-
-    @property
-    def result(self) -> Result:
-        """Whether it happened, did not, or nobody knows."""
-        if not self.code:
-            return "ok"
-        return "unknown" if self.code in in_doubt else "fail"
-
-
-@frozen
-class Get:
-    """What is asked of a get."""
-
-    count_max: int = 1
-    wait_s: float = 0.0
-    lease_s: float = 1.0
-    ack_now: bool = False
-
-
-class ClientDoor(Protocol):
-    """What clients ask; whatever goes wrong is in the answer."""
-
-    def push(self, bodies: Sequence[str], key: str = "") -> list[Answer]:
-        """Push several messages; a key goes with a single one."""
-
-    def get(self, get: Get) -> Answer:
-        """Get messages."""
-
-    def remove(self, receipts: Sequence[str]) -> list[Answer]:
-        """Acknowledge several."""
-
-    def nack(self, receipt: str, delay_s: float) -> Answer:
-        """Give one back."""
-
-    def touch(self, receipt: str, lease_s: float) -> Answer:
-        """Start its lease anew."""
-
-    def stats(self) -> dict[str, Any] | None:
-        """What the node says of itself; None when it can't be had."""
-
-    def close(self) -> None:
-        """Hang up."""
+def open_door(address: Address, timeout_s: float) -> ClientDoor:
+    """A client of that door; it connects when it is first used, and again after an error."""
+    return HttpDoor(address, timeout_s) if address.scheme == "http" else LineDoor(address, timeout_s)
 
 
 class _NotConnected(Exception):

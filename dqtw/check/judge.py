@@ -157,9 +157,12 @@ class _Case:
             if len(bodies) > 1:
                 yield f"{id} has the bodies {', '.join(sorted(bodies))}"
         for id, deliveries in self.leases.of.items():
-            for body, begun in ((push.body, push.begun) for each in self.bodies[id] for push in self.pushes[each][:1]):
-                if deliveries[0].get.ended < begun:
-                    yield f"{deliveries[0]}, before {body} was pushed"
+            for body, begun in (
+                (push.body, push.begun) for each in self.bodies[id] for push in self.pushes.get(each, [])[:1]
+            ):
+                first = min(deliveries, key=lambda held: held.get.ended)
+                if first.get.ended < begun:
+                    yield f"{first}, before {body} was pushed"
 
     def failed_but_delivered(self) -> Iterator[str]:
         """Messages of which every push was refused."""

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations
 from math import inf
 
 from attrs import define
@@ -41,7 +41,7 @@ class Leases:
             for delivery in get.deliveries:
                 self.of[delivery.id].append(Held(get, delivery, self._until(get, delivery)))
         for deliveries in self.of.values():
-            deliveries.sort(key=lambda held: held.get.ended)
+            deliveries.sort(key=lambda held: (held.delivery.attempt, held.get.begun))
 
     def _until(self, get: Operation, delivery: Delivery) -> float:
         """The earliest moment at which the lease may have ended, as far as time and its worker are concerned."""
@@ -58,10 +58,21 @@ class Leases:
     def overlapping(self, owners: Owners) -> Iterator[str]:
         """Two leases of one message at the same time, though its owner was the same process all the time."""
         for id, deliveries in self.of.items():
-            for first, second in pairwise(deliveries):
-                is_too_early = not first.get.ack_now and second.get.ended < first.until
-                if is_too_early and not owners.may_have_changed(owner_of(id), first.get.begun, second.get.ended):
+            for first, second in combinations(deliveries, 2):
+                if _overlap(first, second) and not owners.may_have_changed(
+                    owner_of(id), min(first.get.begun, second.get.begun), max(first.get.ended, second.get.ended)
+                ):
                     yield f"{second}, while client {first.get.client} had it until {first.until:.3f}"
+
+
+def _overlap(first: Held, second: Held) -> bool:
+    """Whether the first lease was surely not over when the second began; a process counts the attempts."""
+    if first.get.ack_now or second.get.ack_now:
+        return False  # it was removed; what comes after that is resurrected
+    is_second_too_early = second.get.ended < first.until
+    if first.delivery.attempt < second.delivery.attempt:
+        return is_second_too_early
+    return is_second_too_early and first.get.ended < second.until
 
 
 def out_of_order(history: History, leases: Leases) -> Iterator[str]:

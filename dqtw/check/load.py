@@ -9,7 +9,8 @@ from typing import Final
 from attrs import asdict, define, field, frozen
 from typing_extensions import override
 
-from dqtw.check.doors import Address, Answer, ClientDoor, Get
+from dqtw.check.asking import Address, Answer, ClientDoor, Get
+from dqtw.check.doors import open_door
 from dqtw.check.history import Delivery, Recorder
 
 drain_batch: Final = 100
@@ -21,6 +22,7 @@ class Habits:
     """How clients behave.
 
     Attributes:
+        pushes: the share of pushes among what a client does; the rest is work.
         keyed: the share of pushes that carry a key, and are retried until they are answered for sure.
         ack_now: the share of gets that remove at delivery.
         careless: the share of deliveries that are given back, forgotten, or acknowledged late.
@@ -32,6 +34,7 @@ class Habits:
         retries: how often a keyed push is retried at most.
     """
 
+    pushes: float = 0.5
     keyed: float = 0.5
     ack_now: float = 0.05
     careless: float = 0.3
@@ -73,7 +76,7 @@ class Doors:
     def at(self, address: Address) -> ClientDoor:
         """The client's connection to an address."""
         if address not in self._open:
-            self._open[address] = address.open(self.timeout_s)
+            self._open[address] = open_door(address, self.timeout_s)
         return self._open[address]
 
     def push(self, at: Address, labels: Sequence[str], key: str = "") -> list[Answer]:
@@ -152,7 +155,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         try:
             while not self._stopping.is_set():
-                answer = self._push() if self._random.random() < 0.5 else self._work()
+                answer = self._push() if self._random.random() < self._habits.pushes else self._work()
                 pause_s = pause_after_failure_s if answer.code else self._habits.think_s
                 self._stopping.wait(self._random.random() * pause_s)
         finally:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from attrs import define, field
+from attrs import Factory, define, field
 from typing_extensions import override
 
-from dqtw.check.doors import Address
+from dqtw.check.asking import Address
+from dqtw.check.doors import open_door
 from dqtw.check.history import Recorder, Sight
-from dqtw.check.load import Client, Habits, drain, quiet_habits
+from dqtw.check.load import Client, Habits, drain
 
 look_every_s: Final = 0.2
 look_timeout_s: Final = 2.0
@@ -27,7 +28,7 @@ class Watch(threading.Thread):
 
     def __init__(self, address: Address, recorder: Recorder, stop: threading.Event) -> None:
         super().__init__(name=f"watch {address}", daemon=True)
-        self._door = address.open(look_timeout_s)
+        self._door = open_door(address, look_timeout_s)
         self._recorder = recorder
         self._stopping = stop
 
@@ -47,6 +48,7 @@ class Run:
 
     Attributes:
         addresses: where clients ask; change it with `move` while a run is under way.
+        nodes: where each node itself is asked how it is: the same, unless clients come through a proxy.
         recorder: writes the history.
         name: what the clients' names begin with, unlike any other run against this queue.
     """
@@ -54,6 +56,7 @@ class Run:
     addresses: list[Address]
     recorder: Recorder
     name: str
+    nodes: list[Address] = field(default=Factory(lambda self: self.addresses, takes_self=True))
     _stop: threading.Event = field(factory=threading.Event)
     _stop_watching: threading.Event = field(factory=threading.Event)
     _clients: list[Client] = field(factory=list)
@@ -67,7 +70,7 @@ class Run:
         """
         if any(stats["queueSize"] for stats in self._stats()):
             raise NotEmpty("there are messages on the queue, which this would take off: use one that is empty")
-        for address in self.addresses:
+        for address in self.nodes:
             self.watch(address)
         for number in range(clients):
             name = f"{self.name}.{number}"
@@ -82,29 +85,40 @@ class Run:
         watch.start()
 
     def move(self, old: list[Address], new: list[Address]) -> None:
-        """Clients find a node elsewhere from now on."""
+        """A node is elsewhere from now on, and clients that ask nodes themselves ask there."""
         for address in new:
-            if address not in self.addresses:
+            if address not in self.nodes:
                 self.watch(address)
-        self.addresses[:] = [each for each in self.addresses if each not in old or each in new]
-        self.addresses.extend(each for each in new if each not in self.addresses)
+        self.nodes[:] = [each for each in self.nodes if each not in old or each in new]
+        self.nodes.extend(each for each in new if each not in self.nodes)
 
     def finish(self) -> None:
         """Let the clients go, wait until every node serves, drain, and end the history."""
-        self._stop.set()
-        for client in self._clients:
-            client.join()
+        self._let_go()
         serving_after_s = wait_until(self._all_serve, serving_s_max)
         drain(self.addresses, self.recorder, self.left, drain_s_max)
         self._stop_watching.wait(2 * look_every_s)  # one more look at each
+        self._look_away()
+        self.recorder.end(serving_after_s, self.left())
+
+    def stop(self) -> None:
+        """Give up: the history stays without an end."""
+        self._let_go()
+        self._look_away()
+
+    def _let_go(self) -> None:
+        self._stop.set()
+        for client in self._clients:
+            client.join()
+
+    def _look_away(self) -> None:
         self._stop_watching.set()
         for watch in self._watches:
             watch.join()
-        self.recorder.end(serving_after_s, self.left())
 
     def _stats(self) -> list[dict[str, object]]:
         """What every node says of itself that answers."""
-        doors = [address.open(look_timeout_s) for address in self.addresses]
+        doors = [open_door(address, look_timeout_s) for address in self.nodes]
         found = [door.stats() for door in doors]
         for door in doors:
             door.close()
@@ -112,12 +126,12 @@ class Run:
 
     def _all_serve(self) -> bool:
         stats = self._stats()
-        return len(stats) == len(self.addresses) and all(each["state"] == "serving" for each in stats)
+        return len(stats) == len(self.nodes) and all(each["state"] == "serving" for each in stats)
 
     def left(self) -> int | None:
         """How many messages are left on all nodes; None when one of them does not answer."""
         stats = self._stats()
-        if len(stats) < len(self.addresses):
+        if len(stats) < len(self.nodes):
             return None
         return sum({str(each["node"]): int(str(each["queueSize"])) for each in stats}.values())
 
@@ -130,17 +144,3 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> float | None:
             return None
         time.sleep(0.05)
     return time.monotonic() - begun
-
-
-def check(
-    addresses: list[Address], recorder: Recorder, name: str, *, seconds: float, clients: int, seed: str, quiet: bool
-) -> None:
-    """Load a cluster for some time, and drain it.
-
-    Raises:
-        NotEmpty: there are messages on the queue.
-    """
-    run = Run(addresses, recorder, name)
-    run.start(clients, quiet_habits if quiet else Habits(), seed)
-    time.sleep(seconds)
-    run.finish()

@@ -13,6 +13,7 @@ from dqtw.check.load import Habits
 from tests.cluster.cluster import Cluster
 from tests.cluster.loaded import judged, load
 from tests.cluster.nemesis import Nemesis
+from tests.cluster.recovery import recover
 
 round_seconds = 120.0  # of faults; then a drain, a judgement, and a fresh cluster
 
@@ -21,6 +22,9 @@ def main() -> int:
     given = _parser().parse_args()
     seed = given.seed if given.seed is not None else secrets.randbelow(10**6)
     directory = Path(given.directory or tempfile.mkdtemp(prefix="dqtw-cluster-"))
+    if given.recover:
+        recover(directory, given.recover)
+        return 0
     print(f"seed {seed}, histories and logs in {directory}", flush=True)
     deadline = time.monotonic() + 60 * given.minutes
     number = bad = 0
@@ -38,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (10)")
     parser.add_argument("--seed", type=int, default=None, help="what faults and requests are drawn from")
     parser.add_argument("--directory", default=None, help="where histories and logs go (a fresh one)")
+    parser.add_argument("--recover", type=int, default=0, help="only measure how long so many messages take to recover")
     return parser
 
 
@@ -56,6 +61,7 @@ def _round(seed: str, directory: Path, deadline: float) -> Verdict:
                 begun = time.monotonic()
                 print(f"  {nemesis.step()}", end="", flush=True)
                 print(f" {time.monotonic() - begun:.1f} s", flush=True)
+                time.sleep(chance.uniform(0, 4))  # a while in which all is well
         _check_logs(directory)
         return judged(cluster)
     finally:

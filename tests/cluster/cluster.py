@@ -2,13 +2,13 @@
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from dqtw.check.doors import Address
+from dqtw.check.asking import Address
 from tests.cluster.relay import Relays
 from tests.process.node import Nodes, RunningNode, free_ports, twistd
 
@@ -104,7 +104,7 @@ class Cluster:
             place.http_port,
             place.line_port,
             f"--node={id}",
-            *(f"--peer={peer}=http://127.0.0.1:{self._first[peer].told_port}" for peer in self.ids if peer != id),
+            *(f"--peer={peer}=http://127.0.0.1:{port}" for peer, port in self._ports_of_peers(id)),
             f"--peer-listen=tcp:{place.peer_port}:interface=127.0.0.1",
             f"--advertise={told}",
             *self.options,
@@ -113,6 +113,12 @@ class Cluster:
         )
         self.running[id] = node
         return node
+
+    def _ports_of_peers(self, id: str) -> Iterator[tuple[str, int]]:
+        """Where a node is told that its peers are: the first one where it is, the others where they were at first."""
+        peers = [peer for peer in self.ids if peer != id]
+        yield from ((peer, self.places[peer].told_port) for peer in peers[:1])
+        yield from ((peer, self._first[peer].told_port) for peer in peers[1:])
 
     def start(self, *ids: str) -> "Cluster":
         """Start these nodes, or all, at once, and wait until they are ready."""
@@ -142,9 +148,9 @@ class Cluster:
             return False
 
     def is_whole(self, id: str) -> bool:
-        """Whether a node is in session with all others, and they lack nothing."""
+        """Whether a node is in session with all others."""
         peers = self.stats(id)["peers"].values()
-        return all(peer["state"] == "in_session" and not peer["unacknowledged"] for peer in peers)
+        return all(peer["state"] == "in_session" for peer in peers)
 
     def stats(self, id: str) -> Any:
         return self.running[id].request("GET", "/stats").json
@@ -191,8 +197,3 @@ class Cluster:
         """The same cluster; nodes started from now on get these options, too."""
         self.options = (*self.options, *options)
         return self
-
-
-def elsewhere(place: Place, **ports: int) -> Place:
-    """A place with some other ports."""
-    return evolve(place, **ports)

@@ -1,9 +1,10 @@
 """A cluster under load, and the judge of what its clients saw."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from dqtw.check.asking import Address
 from dqtw.check.history import History, Recorder
 from dqtw.check.judge import Verdict, judge
 from dqtw.check.load import Habits
@@ -21,16 +22,28 @@ def judged(cluster: Cluster) -> Verdict:
 
 @contextmanager
 def load(
-    cluster: Cluster, clients: int = 10, habits: Habits = test_habits, *, seed: str = "", quiet: bool = False
+    cluster: Cluster,
+    clients: int = 10,
+    habits: Habits = test_habits,
+    *,
+    seed: str = "",
+    quiet: bool = False,
+    through: Sequence[Address] = (),
 ) -> Iterator[Run]:
-    """Clients on every node of a cluster; then a drain. The history is in the cluster's directory."""
+    """Clients on every node of a cluster, or through a proxy; then a drain. The history is in the cluster's directory.
+
+    A load whose faults failed is ended without a drain.
+    """
     with (cluster.directory / "history.jsonl").open("w") as file:
-        run = Run(list(cluster.addresses), Recorder(file, quiet=quiet), secrets.token_hex(4))
+        nodes = list(cluster.addresses)
+        run = Run(list(through) or nodes, Recorder(file, quiet=quiet), secrets.token_hex(4), nodes)
         run.start(clients, habits, seed)
         try:
             yield run
-        finally:
-            run.finish()
+        except BaseException:
+            run.stop()
+            raise
+        run.finish()
 
 
 def check(cluster: Cluster) -> Verdict:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dqtw.check.load import quiet_habits
 from tests.cluster.cluster import Cluster
 from tests.cluster.loaded import check, load
 from tests.cluster.nemesis import Nemesis, wait_for_load
@@ -19,7 +20,7 @@ options = ("--size=3000", "--push-timeout=2", "--start-wait=10")
 def test_nothing_goes_wrong_where_nothing_fails(cluster_of: Callable[..., Cluster], count: int) -> None:
     cluster = cluster_of(*"abcde"[:count], options=options).start()
     with load(cluster, clients=6, seed="calm"):
-        time.sleep(3)
+        time.sleep(2)
     check(cluster)
 
 
@@ -45,8 +46,6 @@ def test_no_promise_is_broken_by(cluster_of: Callable[..., Cluster], faults: tup
 
 
 def test_first_deliveries_are_in_order_where_all_use_one_node(cluster_of: Callable[..., Cluster]) -> None:
-    from dqtw.check.load import quiet_habits
-
     cluster = cluster_of(options=options).start().wait_whole()
     with load(cluster, habits=quiet_habits, quiet=True) as run:
         run.addresses[:] = cluster.places["a"].addresses

@@ -1,0 +1,116 @@
+"""Proxies in front of a cluster, with the configurations that the documents give."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from dqtw.check.asking import Address
+from dqtw.check.doors import open_door
+from tests.cluster.cluster import Cluster, root, wait_for
+from tests.process.node import free_ports
+
+configurations = root / "docs/how-to/proxy"
+proxy_protocol_port = 7712  # as the documents have it
+
+
+@frozen
+class Proxy:
+    """A running proxy.
+
+    Attributes:
+        doors: where clients come in, by the port that the documents give it.
+    """
+
+    process: subprocess.Popen[bytes]
+    doors: Mapping[int, Address]
+
+    def end(self) -> None:
+        """Ask it to leave; a proxy that does not is killed."""
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def configuration(name: str, cluster: Cluster, behind_ports: Mapping[str, int]) -> tuple[str, dict[int, Address]]:
+    """A documented configuration for this cluster, and where it lets clients in."""
+    text = (configurations / name).read_text()
+    for number, id in enumerate(cluster.ids, 1):
+        place = cluster.places[id]
+        text = text.replace(f"10.0.0.{number}:8080", f"127.0.0.1:{place.http_port}")
+        for documented, port in ((7711, place.line_port), (proxy_protocol_port, behind_ports[id])):
+            text = text.replace(f"10.0.0.{number}:{documented}", f"127.0.0.1:{port}")
+            text = _check_at(text, port, place.http_port)
+    doors = {}
+    for documented, scheme in ((8080, "http"), (7711, "line"), (proxy_protocol_port, "line")):
+        (port,) = free_ports(1)
+        doors[documented] = Address(scheme, "127.0.0.1", port)
+        text = text.replace(f"10.0.0.10:{documented}", f"127.0.0.1:{port}")
+    return text + "\n", doors
+
+
+def _check_at(text: str, port: int, http_port: int) -> str:
+    """Nodes on one machine have their REST doors at different ports."""
+    lines = text.splitlines()
+    return "\n".join(
+        line.replace("check port 8080", f"check port {http_port}") if f":{port} " in line else line for line in lines
+    )
+
+
+def haproxy(cluster: Cluster, behind_ports: Mapping[str, int]) -> Proxy:
+    program = _program("haproxy")
+    if not program:
+        pytest.skip("needs haproxy")
+    text, doors = configuration("haproxy.cfg", cluster, behind_ports)
+    file = cluster.directory / "haproxy.cfg"
+    file.write_text(text)
+    return _started([program, "-db", "-f", str(file)], cluster.directory / "haproxy.log", doors)
+
+
+def nginx(cluster: Cluster, behind_ports: Mapping[str, int]) -> Proxy:
+    program, module = _program("nginx"), Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+    if not program or not module.exists():
+        pytest.skip("needs nginx with its stream module")
+    text, doors = configuration("nginx.conf", cluster, behind_ports)
+    file = cluster.directory / "nginx.conf"
+    file.write_text(_in_directory(text, cluster.directory).replace("modules/ngx_stream_module.so", str(module)))
+    del doors[proxy_protocol_port]
+    return _started([program, "-p", str(cluster.directory), "-c", str(file)], cluster.directory / "nginx.log", doors)
+
+
+def _program(name: str) -> str:
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin") or ""
+
+
+def _in_directory(text: str, directory: Path) -> str:
+    """An nginx that stays in the foreground, and writes nowhere else."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"    {kind}_temp_path {directory}/{kind};\n" for kind in kinds)
+    here = f"pid {directory}/nginx.pid; error_log {directory}/nginx.err; daemon off;\n"
+    return here + text.replace("http {\n", f"http {{\n    access_log off;\n{paths}")
+
+
+def _started(command: list[str], log_file: Path, doors: Mapping[int, Address]) -> Proxy:
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+    proxy = Proxy(process, doors)
+    try:
+        for door in doors.values():
+            wait_for(lambda door=door: _answers(door), f"no node behind {door}:\n{log_file.read_text()}", 10)  # type: ignore[misc]
+    except BaseException:
+        proxy.end()
+        raise
+    return proxy
+
+
+def _answers(address: Address) -> bool:
+    door = open_door(address, 2.0)
+    stats = door.stats()
+    door.close()
+    return stats is not None
