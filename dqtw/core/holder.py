@@ -129,7 +129,7 @@ class HeldCopy:
 
         A removal says nothing of the key: a push that was taken back is a removal too. Keys have records of their own.
         """
-        new = ids - (self.copy.seen - self.copy.live_ids)
+        new = (ids - self.copy.seen) | (ids & self.copy.live_ids)
         self.copy.gone(new)
         return bool(new)
 
@@ -307,7 +307,7 @@ class Holder:
             bytes_left -= len(put[-1].body)
         if put and ticket.role is Role.COPY:
             held.given_away([each.id for each in put])
-        gone = (fetch.ids & (copy.seen - copy.live_ids)).head(chunk_ints_max)
+        gone = ((fetch.ids & copy.seen) - copy.live_ids).head(chunk_ints_max)
         return Fetched(self._node, self._boot, fetch.token, fetch.request, tuple(put), gone)
 
     def _find(self, queue: str, token: str) -> tuple[HeldCopy | None, Ticket | None]:

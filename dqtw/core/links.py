@@ -212,7 +212,7 @@ class Links:
             PeerFault: they were never given.
         """
         self.check(ids)
-        new = ids - (self.copy.seen - self.copy.live_ids)
+        new = (ids - self.copy.seen) | (ids & self.copy.live_ids)
         if new:
             self.removed(None, new)
         return bool(new)

@@ -7,13 +7,16 @@ much as it has members.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, pairwise
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from dqtw.core.errors import PeerFault
 from dqtw.core.message import MessageId, is_incarnation, number_max
 
 Dot: TypeAlias = tuple[str, int]
 """One message of a queue whose owner is known: incarnation and number. Dots sort in the order of the pushes."""
+
+
+_slices_from: Final = 8  # so many times as long as the other: then it is taken in slices, not bound by bound
 
 
 class Ranges:
@@ -134,6 +137,32 @@ class Ranges:
 
 
 def _sweep(one: list[int], other: list[int], keep: tuple[bool, bool, bool, bool]) -> Ranges:
+    """Bring both bounds together; ``keep[in one + 2 * in other]`` says what belongs to the result."""
+    if len(one) * _slices_from < len(other):
+        return _slices(one, other, keep)
+    if len(other) * _slices_from < len(one):
+        return _slices(other, one, (keep[0], keep[2], keep[1], keep[3]))
+    return _walk(one, other, keep)
+
+
+def _slices(few: list[int], many: list[int], keep: tuple[bool, bool, bool, bool]) -> Ranges:
+    """Take what lies between two bounds of the short list from the long one in one piece; ``keep`` as of the short."""
+    result: list[int] = []
+    kept = False
+    right = 0
+    for i, low in enumerate([0, *few]):
+        left = right if i == 0 else bisect_right(many, low, max(right - 1, 0))
+        right = bisect_left(many, few[i], left) if i < len(few) else len(many)
+        if keep[(i & 1) + 2 * (left & 1)] is not kept:
+            kept = not kept
+            result.append(low)
+        if keep[i & 1] is not keep[(i & 1) + 2]:
+            result += many[left:right]
+            kept = kept is not ((right - left) & 1 == 1)
+    return Ranges(result)
+
+
+def _walk(one: list[int], other: list[int], keep: tuple[bool, bool, bool, bool]) -> Ranges:
     """Walk both bounds upwards; ``keep[in one + 2 * in other]`` says what belongs to the result."""
     result: list[int] = []
     i = j = 0

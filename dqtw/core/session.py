@@ -5,6 +5,7 @@ listed here as not yet told, and for what is in flight. Only ids are kept: what 
 """
 
 from collections import OrderedDict, deque
+from itertools import islice
 from typing import Final
 
 from attrs import define, field, frozen
@@ -16,8 +17,8 @@ from dqtw.core.peer_messages import Put
 from dqtw.core.ranges import Dot, IdSet
 
 chunk_bytes_max: Final = 1024 * 1024
-chunk_messages_max: Final = 4_096
-chunk_ints_max: Final = 16_384
+chunk_messages_max: Final = 1_024
+chunk_ints_max: Final = 4_096
 keys_per_request_max: Final = 1_000
 
 
@@ -124,16 +125,18 @@ class Session:
         gone, keys = self._take_gones()
         put: list[Put] = []
         bytes_left = chunk_bytes_max
-        while len(put) < chunk_messages_max and bytes_left > 0:
-            id = self._take_id()
-            if id is None:
+        from_backlog = IdSet(self.copy.queue)
+        while self.fresh and len(put) < chunk_messages_max and bytes_left > 0:
+            id, _ = self.fresh.popitem(last=False)
+            self.backlog.discard(id)
+            bytes_left -= self._tell(now, id, put, gone)
+        for id in islice(self.backlog, max(chunk_messages_max - len(put), 0)):
+            if bytes_left <= 0:
                 break
-            message = self.copy.live.get(id)
-            if message is None:
-                gone.add(id)
-                continue
-            put.append(Put.of(now, id, message))
-            bytes_left -= len(message.body)
+            from_backlog.add(id)
+            bytes_left -= self._tell(now, id, put, gone)
+        if from_backlog:
+            self.backlog -= from_backlog
         keys += [self.keys.popleft() for _ in range(min(len(self.keys), keys_per_request_max - len(keys)))]
         return Chunk(gone, tuple(put), tuple(keys))
 
@@ -152,9 +155,10 @@ class Session:
         self.gones -= gone
         return gone, [self.key_of.pop(id) for id in ids[:keys_per_request_max]]
 
-    def _take_id(self) -> MessageId | None:
-        if self.fresh:
-            id, _ = self.fresh.popitem(last=False)
-            self.backlog.discard(id)
-            return id
-        return next(iter(self.backlog.take(1)), None)
+    def _tell(self, now: float, id: MessageId, put: list[Put], gone: IdSet) -> int:
+        message = self.copy.live.get(id)
+        if message is None:
+            gone.add(id)
+            return 0
+        put.append(Put.of(now, id, message))
+        return len(message.body)

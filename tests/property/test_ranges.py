@@ -180,3 +180,14 @@ def test_the_first_ids_that_so_many_ints_can_tell(members: frozenset[tuple[str, 
     assert ids == ids_of(members)
     if ids.bounds_count <= ints_max:
         assert ids.head(ints_max) == ids
+
+
+@given(st.sets(st.integers(1, 400), max_size=3), st.sets(st.integers(1, 400), min_size=60), st.integers(1, 30))
+def test_a_short_set_and_a_long_one_are_brought_together_as_any_two(few: set[int], many: set[int], run: int) -> None:
+    """The long one is taken in slices then, or an exchange of a queue with many holes would not come to its end."""
+    short = {number for start in few for number in range(start, start + run)}
+    one, other = ranges_of(short), ranges_of(many)
+    for mine, theirs, a, b in ((one, other, short, many), (other, one, many, short)):
+        assert set(mine | theirs) == a | b
+        assert set(mine - theirs) == a - b
+        assert set(mine & theirs) == a & b
