@@ -17,8 +17,6 @@ from tests.process.node import clean_environment
 root = Path(__file__).resolve().parents[2]
 seconds_max = 120
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-
 
 def run_example(folder: Path) -> str:
     """Run it in a new folder; what it prints."""
@@ -47,6 +45,7 @@ def commands_that_name(folder: Path) -> list[bytes]:
     return [command for command in commands if str(folder).encode() in command]
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_every_file_is_done_although_a_worker_is_killed_and_the_queue_is_too_small(tmp_path: Path) -> None:
     folder = tmp_path / "example"
     output = run_example(folder)
@@ -77,7 +76,24 @@ def test_every_file_is_done_although_a_worker_is_killed_and_the_queue_is_too_sma
     assert totals[" refused as full"] >= 1
 
 
-def test_the_worker_needs_only_the_standard_library() -> None:
-    text = (root / "examples/worker.py").read_text()
+def test_a_node_is_killed_and_replaced_and_every_message_is_done(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, root / "examples/cluster.py"],
+        env=clean_environment({"TMPDIR": str(tmp_path)}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds_max,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    shown = (root / "examples/README.md").read_text().split("# Three nodes")[1].split("```")[3]
+    assert ran.stdout == shown.removeprefix("\n")
+    assert not list(tmp_path.iterdir())  # nor does anything of it stay
+
+
+@pytest.mark.parametrize("example", ["worker.py", "cluster.py"])
+def test_what_may_be_copied_needs_only_the_standard_library(example: str) -> None:
+    text = (root / "examples" / example).read_text()
     modules = re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE)
     assert set(modules) <= sys.stdlib_module_names

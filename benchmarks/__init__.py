@@ -1,0 +1,1 @@
+"""How fast a node, or a cluster, answers: real processes over loopback, measured from outside."""
