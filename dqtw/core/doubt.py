@@ -1,7 +1,8 @@
 """Whether this is its queue's owner still: judged when a request is handled, by when the peers last said so.
 
 A process that was paused, or cut off, may have been replaced meanwhile. Until every peer that was in session has
-answered anew, or is known not to answer, nothing is handed out and nothing is removed.
+answered anew, or is known not to answer, nothing is handed out and nothing is removed; and nothing is taken in that
+would need the copies of peers in doubt.
 """
 
 from attrs import evolve, frozen

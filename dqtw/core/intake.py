@@ -1,20 +1,22 @@
-"""Taking messages in: a push gets its id, waits for its copies, and is answered, or taken back.
+"""Taking messages in: a push waits for a slot, gets its id, waits for its copies, and is answered, or taken back.
 
 A push with a key that was seen before is answered as the first one was. What an earlier process of this owner took in
 is not this one's to take back.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dqtw.core.commands import Push, Pushed
 from dqtw.core.commit import AnswerTo, Pushes
+from dqtw.core.errors import Full, Refusal, TooLarge
 from dqtw.core.keys import KeyMemory
 from dqtw.core.links import Links
 from dqtw.core.message import Message, MessageId
 from dqtw.core.queue import Queue
 from dqtw.core.settings import NodeSettings
+from dqtw.core.waiting import Waiter, WaitingLine
 
 put_off_s: Final = 0.25
 short_of_peers_s: Final = 1.0
@@ -25,7 +27,8 @@ class Intake:
 
     Attributes:
         incarnation: in which ids are given; empty until the start has taken one.
-        pushes: those that have no answer yet.
+        slots: the pushes that wait for room.
+        pushes: those that are in, and have no answer yet.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Intake:
         answer: AnswerTo,
     ) -> None:
         self.incarnation = ""
+        self.slots: WaitingLine[Push] = WaitingLine()
         self.pushes = Pushes(settings.copies, len(settings.members), settings.push_timeout_s, answer)
         self._settings = settings
         self._queue = queue
@@ -52,6 +56,69 @@ class Intake:
     def last_number(self) -> int:
         """The number given last."""
         return self._n
+
+    # A slot.
+
+    def push(self, now: float, ticket: int, push: Push) -> None:
+        """Take a message in now, unless its key was pushed before.
+
+        Raises:
+            TooLarge: it could never go in.
+            KeyReused: its key was pushed with another body.
+            Unreplicated: too few peers are in session.
+            Full: not now; it may wait in `slots`.
+        """
+        if len(push.body) > self._settings.max_message:
+            raise TooLarge(f"a message has at most {self._settings.max_message} bytes, this has {len(push.body)}")
+        if self.repeats(now, ticket, push):
+            return
+        self._links.check_enough()
+        self.check_turn(len(push.body))
+        self.admit(now, ticket, push)
+
+    def check_turn(self, body_bytes: int) -> None:
+        """See whether a push may go in now: there is room, and nobody waits for it already.
+
+        Raises:
+            TooLarge: it could never go in.
+            Full: not now.
+        """
+        self._queue.check_room(body_bytes, self._links.needed)
+        if self.slots:
+            raise Full("others wait for a slot already")
+
+    def serve_slots(self, now: float) -> bool:
+        """Let the first push in that waits for a slot, if there is one now; whether that changed anything."""
+        first = self.slots.first()
+        if first is None:
+            return False
+        try:
+            if first.command.key not in self._keys:  # what is known already needs no slot
+                self._queue.check_room(len(first.command.body), self._links.needed)
+        except Full:
+            return False
+        self.slots.leave(first.ticket)
+        self._take_turn(now, first)
+        return True
+
+    def _take_turn(self, now: float, first: Waiter[Push]) -> None:
+        """A slot is free: what was true when the push began to wait must be looked at again."""
+        try:
+            if not self.repeats(now, first.ticket, first.command):
+                self._links.check_enough()
+                self.admit(now, first.ticket, first.command)
+        except Refusal as refusal:
+            self._answer(first.ticket, refusal)
+
+    def _give_up(self, now: float, push: Waiter[Push]) -> None:
+        """No slot became free in time; but a push of the same key may have been taken in while this one waited."""
+        try:
+            if not self.repeats(now, push.ticket, push.command):
+                raise Full("no slot became free in time")
+        except Refusal as refusal:
+            self._answer(push.ticket, refusal)
+
+    # A place on the queue.
 
     def repeats(self, now: float, ticket: int, push: Push) -> bool:
         """Whether the key was pushed before; then the answer is, or will be, that of the first push.
@@ -116,11 +183,20 @@ class Intake:
         self.pushes.joined(peer, self._links[peer].knows)
         self.commit(self.pushes.ids())
 
+    # Time.
+
     def tick(self, now: float) -> None:
-        """Give up what did not get its copies in time."""
+        """Give up what did not get its copies, or no slot, in time."""
         self._hurry_if_short_of_peers(now)
         for id in self.pushes.pop_due(now):
             self._time_out(now, id)
+        for push in self.slots.pop_expired(now):
+            self._give_up(now, push)
+
+    def deadlines(self) -> Iterator[float | None]:
+        """When `tick` is next needed, by each of its reasons."""
+        yield self.slots.next_deadline()
+        yield self.pushes.next_deadline()
 
     def _adopt(self, now: float, ticket: int, id: MessageId) -> None:
         """Tell a retry of a recovered message as soon as every member holds it."""

@@ -125,6 +125,12 @@ class Links:
         """Whether some peer may have learned of a greater incarnation since it last confirmed this one."""
         return any(opener.is_doubtful(now) for opener in self._openers.values())
 
+    def copies_in_doubt(self, now: float) -> bool:
+        """Whether a push could get its copies only with the help of peers that may know a greater incarnation."""
+        have = 1 + len(self.in_session())
+        sure = 1 + sum(opener.in_session and not opener.is_doubtful(now) for opener in self._openers.values())
+        return sure < self._copies <= have
+
     def freshen(self) -> None:
         """Ask every peer in session for a fresh answer."""
         for opener in self._openers.values():

@@ -201,7 +201,7 @@ class Node:
         try:
             match command:
                 case Push():
-                    self._push(now, ticket, command)
+                    self._push(now, ticket, command, is_cleared=is_cleared)
                 case Get():
                     self._get(now, ticket, command, is_cleared=is_cleared)
                 case Ack() | Inspect():
@@ -211,7 +211,7 @@ class Node:
         except Refusal as refusal:
             self.answer(ticket, refusal)
 
-    def _push(self, now: float, ticket: int, push: Push) -> None:
+    def _push(self, now: float, ticket: int, push: Push, *, is_cleared: bool) -> None:
         self._check_open()
         if push.key is not None:
             home = home_of(push.key, self.settings.members)
@@ -220,7 +220,10 @@ class Node:
                 return
             if not self.owner.links.rescue_is_done():
                 raise Starting("the key may be among the messages that are still being recovered")
-        self.owner.push(now, ticket, push)
+        if not is_cleared and self.owner.links.copies_in_doubt(now):
+            self.doubt.park(now, ticket, push)  # else a retry at this process's successor makes two messages of one
+        else:
+            self.owner.push(now, ticket, push)
 
     def _get(self, now: float, ticket: int, get: Get, *, is_cleared: bool) -> None:
         self._check_open()
@@ -276,7 +279,7 @@ class Node:
         elif not self.life.was_ready:
             yield Phase.STARTING.value
         if check is Check.PUSH and self.phase in (Phase.SERVING, Phase.DRAINING):
-            for probe in (self.owner.links.check_enough, lambda: self.owner.check_turn(1)):
+            for probe in (self.owner.links.check_enough, lambda: self.owner.intake.check_turn(1)):
                 try:
                     probe()
                 except (Full, TooLarge, Unreplicated) as refusal:

@@ -28,7 +28,7 @@ from dqtw.core.commands import (
 )
 from dqtw.core.commit import Removals
 from dqtw.core.copy import Copy
-from dqtw.core.errors import Busy, Full, Refusal, Starting, TooLarge, Uncertain
+from dqtw.core.errors import Busy, Full, Refusal, Starting, Uncertain
 from dqtw.core.intake import Intake
 from dqtw.core.keys import KeyMemory
 from dqtw.core.links import Links
@@ -54,7 +54,6 @@ class Owner:
         greatest_met: the greatest incarnation among the ids that peers have told of.
         queue: the messages, and where they stand.
         polls: who waits for a message.
-        slots: who waits for room to push.
         totals: what happened since the start, by name.
     """
 
@@ -71,7 +70,6 @@ class Owner:
         self.keys = KeyMemory(settings.key_memory_s, settings.size)
         self.links = Links(settings.copies, peers, self, entropy, world.open_request)
         self.polls: WaitingLine[Get] = WaitingLine()
-        self.slots: WaitingLine[Push] = WaitingLine()
         self.totals: Counter[str] = Counter()
         self._settings = settings
         self._world = world
@@ -94,19 +92,12 @@ class Owner:
 
     def push(self, now: float, ticket: int, push: Push) -> None:
         """Take a message in, now or when there is room."""
-        if len(push.body) > self._settings.max_message:
-            raise TooLarge(f"a message has at most {self._settings.max_message} bytes, this has {len(push.body)}")
-        if self.intake.repeats(now, ticket, push):
-            return
-        self.links.check_enough()
         try:
-            self.check_turn(len(push.body))
+            self.intake.push(now, ticket, push)
         except Full:
             if push.wait_s <= 0:
                 raise
-            self._wait(self.slots, now, ticket, push, push.wait_s)
-            return
-        self.intake.admit(now, ticket, push)
+            self._wait(self.intake.slots, now, ticket, push, push.wait_s)
 
     def get(self, now: float, ticket: int, get: Get) -> None:
         """Hand messages out, now or when there are any."""
@@ -194,20 +185,9 @@ class Owner:
         """
         self._wait(self.polls, now, ticket, get, wait_s)
 
-    def check_turn(self, body_bytes: int) -> None:
-        """See whether a push may go in now: there is room, and nobody waits for it already.
-
-        Raises:
-            TooLarge: it could never go in.
-            Full: not now.
-        """
-        self.queue.check_room(body_bytes, self.links.needed)
-        if self.slots:
-            raise Full("others wait for a slot already")
-
     def withdraw(self, ticket: int) -> bool:
         """Forget a request that only waits; False for one that is under way, which goes on."""
-        return self.polls.leave(ticket) or self.slots.leave(ticket)
+        return self.polls.leave(ticket) or self.intake.slots.leave(ticket)
 
     # What time and other requests make possible.
 
@@ -218,7 +198,7 @@ class Owner:
 
     def settle(self, now: float) -> None:
         """Serve whoever waits for what has become free; one gives way to the other until nothing moves."""
-        while (self.polls and self._serve_polls(now)) or (self.slots and self._serve_slots(now)):
+        while (self.polls and self._serve_polls(now)) or self.intake.serve_slots(now):
             pass
 
     def tick(self, now: float) -> None:
@@ -228,16 +208,13 @@ class Owner:
         self.keys.expire(now)
         for poll in self.polls.pop_expired(now):
             self._answer(poll.ticket, Delivered())
-        for push in self.slots.pop_expired(now):
-            self._give_up(now, push)
 
     def deadlines(self) -> Iterable[float | None]:
         """When `tick` is next needed, by each of its reasons."""
         yield self.queue.next_deadline()
         yield self.keys.next_deadline()
         yield self.polls.next_deadline()
-        yield self.slots.next_deadline()
-        yield self.intake.pushes.next_deadline()
+        yield from self.intake.deadlines()
         yield from self.links.deadlines()
 
     def _serve_polls(self, now: float) -> bool:
@@ -248,40 +225,10 @@ class Owner:
         self._deliver(now, poll.ticket, poll.command)
         return True
 
-    def _serve_slots(self, now: float) -> bool:
-        first = self.slots.first()
-        if first is None:
-            return False
-        try:
-            if first.command.key not in self.keys:  # what is known already needs no slot
-                self.queue.check_room(len(first.command.body), self.links.needed)
-        except Full:
-            return False
-        self.slots.leave(first.ticket)
-        self._take_turn(now, first)
-        return True
-
-    def _take_turn(self, now: float, first: Waiter[Push]) -> None:
-        """A slot is free: what was true when the push began to wait must be looked at again."""
-        try:
-            if not self.intake.repeats(now, first.ticket, first.command):
-                self.links.check_enough()
-                self.intake.admit(now, first.ticket, first.command)
-        except Refusal as refusal:
-            self._answer(first.ticket, refusal)
-
-    def _give_up(self, now: float, push: Waiter[Push]) -> None:
-        """No slot became free in time; but a push of the same key may have been taken in while this one waited."""
-        try:
-            if not self.intake.repeats(now, push.ticket, push.command):
-                raise Full("no slot became free in time")
-        except Refusal as refusal:
-            self._answer(push.ticket, refusal)
-
     # How it is done.
 
     def _wait(self, line: WaitingLine[C], now: float, ticket: int, command: C, wait_s: float) -> None:
-        if len(self.polls) + len(self.slots) >= self._settings.max_waiting:
+        if len(self.polls) + len(self.intake.slots) >= self._settings.max_waiting:
             raise Busy(f"{self._settings.max_waiting} requests wait already")
         line.join(Waiter(ticket, command, now + min(wait_s, wait_max_s)))
 
@@ -399,5 +346,5 @@ class Owner:
         """Let nobody wait any more."""
         for waiting_poll in self.polls.pop_all():
             self._answer(waiting_poll.ticket, poll)
-        for waiting_push in self.slots.pop_all():
+        for waiting_push in self.intake.slots.pop_all():
             self._answer(waiting_push.ticket, push)

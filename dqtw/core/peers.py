@@ -59,8 +59,9 @@ class Peer:
         if self._silent_since is None and timeout_s <= call_timeout_s:
             self._silent_since = now
         self.asked += 1
-        take = partial(self._take, self.asked, then)
-        self._calls.start(now, self.id, self._url(), request, take, timeout_s)
+        url = self._url()
+        take = partial(self._take, self.asked, url, then)
+        self._calls.start(now, self.id, url, request, take, timeout_s)
 
     def stays(self, now: float, since: int) -> bool:
         """Whether it answers, and has said, asked after request number ``since``, that it is not about to stop."""
@@ -83,12 +84,16 @@ class Peer:
         """When it would count as unreachable, if it goes on being silent."""
         return None if self._silent_since is None else self._silent_since + unreachable_after_s
 
+    def moved(self) -> None:
+        """It has told a new address: an older process may still answer at the one that was used until now."""
+        self._tries = 0
+
     def _url(self) -> str:
         """The address it told last; every second try after a failure the configured one, in case it moved back."""
         told = self._peers.addresses.get(self.id, ("", ""))[1]
         return told if told and self._tries % 2 == 0 else self._configured_url
 
-    def _take(self, number: int, then: Then, now: float, answer: PeerAnswer) -> None:
+    def _take(self, number: int, url: str, then: Then, now: float, answer: PeerAnswer) -> None:
         fault = self._fault(answer)
         if fault:
             answer = Failed(fault)
@@ -98,7 +103,7 @@ class Peer:
             if isinstance(answer, Asked | Applied):
                 self._said_whether_it_stays(number, leaving=answer.leaving)
         elif number > self._answered:  # else it has answered better since
-            self._fail(now, answer.why)
+            self._fail(now, url, answer.why)
         then(now, answer)
 
     def _said_whether_it_stays(self, number: int, *, leaving: bool) -> None:
@@ -106,8 +111,8 @@ class Peer:
         if not leaving:
             self._stays = max(self._stays, number)
 
-    def _fail(self, now: float, why: str) -> None:
-        self._tries += 1
+    def _fail(self, now: float, url: str, why: str) -> None:
+        self._tries += url == self._url()  # of requests that fail together one is enough
         self._heard = False
         self.error = why
         if self._silent_since is None:
@@ -188,6 +193,8 @@ class Peers:
         for id, (incarnation, url) in told.items():
             if id in self.members and incarnation > self.addresses.get(id, ("", ""))[0]:
                 self.addresses[id] = (incarnation, url)
+                if id in self._peers:
+                    self._peers[id].moved()
 
     def boots_but(self, id: str) -> set[str]:
         """The processes that are known, but for that member's."""

@@ -32,7 +32,7 @@ def node_stats(node: "Node", now: float) -> dict[str, object]:
         "bytes": owner.copy.body_bytes,
         "oldest_ready_s": None if oldest is None else round(max(now - oldest.born_s, 0.0), 3),
         "waiting_polls": len(owner.polls),
-        "waiting_pushes": len(owner.slots),
+        "waiting_pushes": len(owner.intake.slots),
         "keys": len(owner.keys),
         **_totals(owner.totals),
         "starting": list(node.life.reasons(now)),

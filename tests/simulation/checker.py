@@ -163,6 +163,10 @@ class Checker:
             require(is_own, f"{process} has forgotten that {fate} was removed")
         if change.queue == process.id:
             self._check_bound(process, admitted)
+            if admitted:
+                self.promises.deliveries.check_copies_confirmed(
+                    process, self._scenario.copies, f"takes {admitted[-1]} in"
+                )
 
     def _removed(self, now: float, process: Process, id: MessageId) -> None:
         fate = self.ledger.fates.get(id)
@@ -240,7 +244,7 @@ class Checker:
             Violation: something is wrong that no single change has shown.
         """
         for process in self.alive():
-            if not process.is_paused:
+            if not process.is_paused and not process.is_in_turn:
                 self.copies.check_whole(process)
                 self._check_queue(process)
                 self._check_sessions(process)

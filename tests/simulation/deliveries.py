@@ -107,17 +107,28 @@ class Deliveries:
     def check_confirmed(self, process: Process, what: str) -> None:
         """See that an owner that does something has been confirmed by its peers of late.
 
-        A slow answer will do, but none to what was asked before the process stood still.
-
         Raises:
             Violation: it may have been replaced meanwhile, and has not asked.
         """
         for opener in process.node.owner.links:
             if opener.in_session:
-                asked, heard = self._confirmed.get((process, opener.peer.id), (-1e9, -1e9))
-                is_slow = process.now - heard < in_doubt_after_s and asked >= process.at(process.stood_still_until)
-                late = process.now - asked > in_doubt_after_s + 1e-6 and not is_slow
-                require(not late, f"{process} {what}, though {opener.peer.id} has not confirmed since {asked:.1f} s")
+                peer = opener.peer.id
+                require(self._is_confirmed(process, peer), f"{process} {what}, though {peer} has not confirmed of late")
+
+    def check_copies_confirmed(self, process: Process, copies: int, what: str) -> None:
+        """See that an owner that takes something in can have its copies of peers that have confirmed it of late.
+
+        Raises:
+            Violation: it may have been replaced meanwhile, and has not asked.
+        """
+        sure = 1 + sum(self._is_confirmed(process, opener.peer.id) for opener in process.node.owner.links)
+        require(sure >= copies, f"{process} {what}, though only {sure} nodes, itself too, have confirmed of late")
+
+    def _is_confirmed(self, process: Process, peer: str) -> bool:
+        """Whether it has: a slow answer will do, but none to what was asked before the process stood still."""
+        asked, heard = self._confirmed.get((process, peer), (-1e9, -1e9))
+        is_slow = process.now - heard < in_doubt_after_s and asked >= process.at(process.stood_still_until)
+        return process.now - asked <= in_doubt_after_s + 1e-6 or is_slow
 
     def _check_resurrected(self, fate: Fate, process: Process) -> None:
         """An acknowledged message is only delivered again when nobody who knew better could be asked."""

@@ -17,7 +17,7 @@ from dqtw.core.life import Life
 from dqtw.core.links import Links
 from dqtw.core.node import Node
 from dqtw.core.peer_messages import Failed
-from dqtw.core.peers import Peer
+from dqtw.core.peers import Peer, Peers
 from dqtw.core.queue import Queue
 from dqtw.core.start import Start
 from tests.simulation.planting import Patch, no, nothing, planted, yes
@@ -87,6 +87,11 @@ def ignore_the_greatest() -> list[Patch]:
 
     open_before = Holder._open
     return [(Holder, "_delta", delta), (Holder, "_open", open_)]
+
+
+@planted("11", "after a gap, a push is taken in without asking whether the owner was replaced")
+def admit_after_a_gap() -> list[Patch]:
+    return [(Links, "copies_in_doubt", no)]
 
 
 # Rule 12: leaving.
@@ -217,6 +222,11 @@ def prune_too_much() -> list[Patch]:
         original(self, incarnation)
 
     return [(HeldCopy, "heard_of", heard_of)]
+
+
+@planted("17", "the addresses that nodes tell are not heeded")
+def configured_addresses_only() -> list[Patch]:
+    return [(Peers, "learn", nothing)]
 
 
 # Rule 18: clocks.

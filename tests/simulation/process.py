@@ -81,6 +81,11 @@ class Process:
         return self.died_at is None
 
     @property
+    def is_in_turn(self) -> bool:
+        """Whether something has come in, and the turn that it began is not over: its effects are not out."""
+        return self._turn_is_due
+
+    @property
     def now(self) -> float:
         """This process's own monotonic clock."""
         return self.at(self._clock.now)

@@ -73,6 +73,47 @@ def test_rule_11_a_continued_zombie_hands_out_nothing(timers_first: bool, pause_
     assert kept in world.copy("a2", "a").live
 
 
+@pytest.mark.parametrize("key", [True, False])
+def test_rule_11_a_continued_zombie_takes_nothing_in(key: bool) -> None:
+    """What lay in its sockets is refused, and is not on the queue: its client may have pushed it again meanwhile."""
+    world = replaced()
+    name = key_at("a", world) if key else None
+    again = world.push("a2", b"once", key=name)
+    world.settle(1)
+    process = world.processes["a"]
+    world.resume("a", timers_first=False)
+    first = world.push("a", b"once", key=name)
+    assert first.code == ""
+    world.settle(5)
+    assert (first.code, again.code) == ("fenced", "Pushed")
+    assert [each.body for each in process.node.owner.copy.live.values()].count(b"once") <= 1
+    assert sorted(world.bodies("a2", "a")) == [b"kept", b"once"]
+
+
+def test_rule_11_a_node_that_was_only_paused_takes_pushes_in_once_its_peers_have_confirmed() -> None:
+    """The pause costs a push a round trip."""
+    world = paused(4.0)
+    gate = world.hold(Applied, by="a", at="c")
+    world.resume("a")
+    push = world.push("a", b"new")
+    world.settle(0.2)
+    assert push.code == ""
+    assert len(world.copy("a", "a").live) == 1
+    gate.open()
+    world.settle(1)
+    assert push.code == "Pushed"
+
+
+def test_rule_11_a_push_waits_for_no_peer_whose_copy_it_does_not_need() -> None:
+    """Enough others have said lately that this is the owner still."""
+    world = cluster("a", "b", "c", copies=2)
+    world.hold(Delta, by="a", at="c")
+    world.settle(3.5)
+    push = world.push("a", b"new")
+    world.settle(0.2)
+    assert push.code == "Pushed"
+
+
 @pytest.mark.parametrize("timers_first", [True, False])
 def test_rule_11_a_poll_that_waited_through_the_pause_gets_nothing_of_a_zombie(timers_first: bool) -> None:
     """A lease that ends in the pause does not lead to a delivery before the peers were heard."""

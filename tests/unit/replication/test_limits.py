@@ -138,6 +138,28 @@ def test_rule_17_a_node_that_moved_back_is_found_at_its_configured_address() -> 
     assert world.in_session("a") == ["b"]
 
 
+def test_rule_17_who_told_a_new_address_is_asked_there_though_an_old_process_answers_at_the_old_one() -> None:
+    """Else a node would speak for ever with a process that was replaced."""
+    world = cluster("a", "b")
+    peers = world["b"].peers
+    peers.learn({"a": ("01HF0000000000000000000005", "five")})
+    peer = peers["a"]
+    peer._fail(world.processes["b"].latest, "five", "refused")
+    assert peer._url() == "a"
+    peers.learn({"a": ("01HF0000000000000000000006", "six")})
+    assert peer._url() == "six"
+
+
+def test_rule_17_requests_that_fail_together_change_the_address_once() -> None:
+    """Two that were under way to a dead address do not lead back to it."""
+    world = cluster("a", "b")
+    peers = world["b"].peers
+    peers.learn({"a": ("01HF0000000000000000000005", "five")})
+    for _ in range(2):
+        peers["a"]._fail(world.processes["b"].latest, "five", "refused")
+    assert peers["a"]._url() == "a"
+
+
 def test_rule_17_addresses_are_told_in_open_and_in_its_answer() -> None:
     """Both sides learn."""
     world = cluster("a", "b", "c")

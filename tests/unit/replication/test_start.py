@@ -87,6 +87,17 @@ def test_rule_09_all_peers_are_asked_before_the_incarnation_is_chosen() -> None:
     assert world["a"].incarnation > greatest
 
 
+def test_rule_09_the_incarnation_is_greater_than_any_whose_messages_are_here() -> None:
+    """A peer that is leaving may have brought some before the incarnation was chosen; it reports nothing any more."""
+    world = Cluster("a", "b")
+    world.start("a", start_wait_s=4)
+    greatest = fresh_incarnation(2 * wall_ms_at_start, bytes(10))
+    world["a"].owner.copy.put(MessageId("a", greatest, 1), Message(b"brought"))
+    world.settle(5)
+    assert phase(world, "a") is Phase.SERVING
+    assert world["a"].incarnation > greatest
+
+
 def test_rule_09_no_session_is_opened_without_an_incarnation() -> None:
     """The first open of a start names the incarnation that the start has taken."""
     world = cluster("a", "b")
