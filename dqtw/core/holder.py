@@ -269,9 +269,9 @@ class Holder:
             return NoSession(self._node, self._boot)
         if ticket is None or (ticket.role is Role.OWNER and delta.incarnation < held.greatest):
             return self._fenced(held)
-        changed = held.remove(delta.gone) | held.hold(now, delta.put)
-        for record in delta.keys:
+        for record in delta.keys:  # first: they tell a removal from a push that was taken back
             held.keys.learn(now, record)
+        changed = held.remove(delta.gone) | held.hold(now, delta.put)
         shared = False
         if ticket.role is Role.COPY:
             if changed:

@@ -49,6 +49,7 @@ class Intake:
         self._links = links
         self._totals = totals
         self._answer = answer
+        self._vouched: set[MessageId] = set()  # recovered messages of which a retry was told that they are there
         self._n = 0
         self._was_short = True
 
@@ -151,7 +152,9 @@ class Intake:
     def commit(self, ids: Iterable[MessageId]) -> None:
         """Answer those pushes of which enough nodes hold the message."""
         for id in self.pushes.committed(ids):
-            if not self.pushes.is_adopted(id):
+            if self.pushes.is_adopted(id):
+                self._vouched.add(id)
+            else:
                 self._queue.release(id)
             self.succeed(id)
 
@@ -163,15 +166,31 @@ class Intake:
         for ticket in requests:
             self._answer(ticket, self._pushed(id, duplicate=not is_new or ticket != requests[0]))
 
-    def removed_elsewhere(self, id: MessageId) -> None:
+    def removed(self, id: MessageId) -> None:
+        """The message is off the queue; a retry that waits to be told of it is told."""
+        self._vouched.discard(id)
+        self.succeed(id)
+
+    def removed_elsewhere(self, id: MessageId, message: Message) -> None:
         """A peer knows the message as removed: it was recovered, delivered and acknowledged there.
 
-        What an earlier process took in may have been taken back by it instead: who knows.
+        What an earlier process took in may have been taken back by it instead. Had this one told a retry before the two
+        met that the message is there, then it stays, under another id.
         """
         if self.pushes.is_adopted(id):
             self.pushes.disown(id)
-        else:
-            self.succeed(id)
+            return
+        is_owed = id in self._vouched and not self._keys.was_removed(message.key, id)
+        self.removed(id)
+        if is_owed:
+            self._take_in_again(message)
+
+    def _take_in_again(self, message: Message) -> None:
+        self._n += 1
+        id = MessageId(self._settings.node, self.incarnation, self._n)
+        self._queue.recover(id, message)
+        self._keys.put(id, message)
+        self._links.put(id)
 
     def peer_knows(self, peer: str, put: Iterable[MessageId]) -> None:
         """The peer holds these."""

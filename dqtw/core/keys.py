@@ -63,6 +63,11 @@ class KeyMemory:
             raise KeyReused("this key was used before, with another body")
         return known.id
 
+    def was_removed(self, key: str | None, id: MessageId) -> bool:
+        """Whether this message is known to have been removed; one that was taken back is not."""
+        known = self._removed.get(key or "")
+        return known is not None and known.id == id
+
     def put(self, id: MessageId, message: Message) -> None:
         """Remember the key of a message that is on the queue."""
         if message.key is not None:

@@ -260,7 +260,7 @@ class Owner:
         """Take messages off the queue for ever, and answer when every peer in session knows."""
         for id in ids:
             message = self.queue.remove(id)
-            self.intake.succeed(id)  # a retry that waits to be told of it
+            self.intake.removed(id)
             self.links.gone(id, None if message is None else self.keys.remove(now, id, message))
         self._removals.begin(ids, self.links.in_session(), ticket, outcome)
 
@@ -320,7 +320,7 @@ class Owner:
         for id, message in self.copy.gone(ids).items():
             self.queue.forget(id)
             self.keys.withdraw(id, message)
-            self.intake.removed_elsewhere(id)
+            self.intake.removed_elsewhere(id, message)
 
     def recovered(self, now: float, put: tuple[Put, ...]) -> list[MessageId]:
         """A peer had these messages; those that were news here."""

@@ -48,6 +48,7 @@ class Checker:
         self._needed: dict[Process, int] = {}
         self._turns = 0
         self._answered_now: dict[MessageId, Process] = {}
+        self._renewed: list[Fate] = []
 
     def watch(self, network: Network) -> None:
         """Look at what goes over this network, too."""
@@ -114,6 +115,7 @@ class Checker:
         now = self._clock.now
         answers = [(ticket, outcome) for ticket, outcome in map(_outcome, effects) if outcome is not None]
         self._answered_now.clear()
+        self._renewed.clear()
         self.requests.begin_turn()
         for ticket, outcome in answers:
             self._meet(now, process, ticket, outcome)
@@ -157,6 +159,8 @@ class Checker:
                 admitted.append(fate)
         for id in change.removed:
             self._removed(now, process, id)
+        for fate in [fate for fate in self._renewed if fate in admitted]:
+            admitted.remove(fate)  # it was on the queue before, under another id
         for id in change.unseen:
             fate = self.ledger.fates[id]
             is_own = process is fate.admitted_by and fate.answered_by is not process
@@ -201,9 +205,22 @@ class Checker:
             may = process is fate.admitted_by and answered is not process
             require(may, f"{process} {verb} {fate}, and nobody has asked for that")
             fate.withdrawn_by = process
-        elif process is not fate.withdrawn_by:
+        elif process is not fate.withdrawn_by and answered is not None and not fate.is_given_up:
             by = f"which {answered} has answered, and {fate.withdrawn_by} has taken back"
-            require(answered is None, f"{process} {verb} {fate}, {by}")
+            if process.id == fate.id.node:
+                require(self._renew(process, fate), f"{process} {verb} {fate}, {by}")
+            require(fate.holders or fate.is_given_up, f"{process} {verb} {fate}, {by}")
+
+    def _renew(self, process: Process, fate: Fate) -> bool:
+        """Whether the owner has taken it in again, under another id: then that is what it owes from now on."""
+        for other in self.ledger.of_queue(process.id):
+            same = (other.message.body, other.message.key) == (fate.message.body, fate.message.key)
+            if same and other.admitted_by is process and process in other.holders and other.id > fate.id:
+                other.answered_at, other.answered_by = fate.answered_at or self._clock.now, process
+                fate.is_given_up = True
+                self._renewed.append(other)
+                return True
+        return False
 
     def _check_bound(self, process: Process, admitted: list[Fate]) -> None:
         """A push is only taken in when there is room, counting what is on its way back from peers."""

@@ -18,6 +18,7 @@ from tests.simulation.run import Result, run
 root = Path(__file__).parents[2]
 fresh_seeds = 200
 failed_before = (
+    1_000_013,
     100623,
     100799,
     200502,

@@ -6,6 +6,7 @@ from dqtw.core.copy import Copy
 from dqtw.core.keys import KeyMemory, KeyRecord, body_digest
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Applied, Delta, Fetched, Open, Opened, Page
+from dqtw.core.ranges import IdSet
 from dqtw.core.session import Session, keys_per_request_max
 
 from .cluster import Cluster, cluster, key_at
@@ -191,11 +192,11 @@ def test_rule_15_the_records_of_a_dead_owners_queue_are_spread_among_the_survivo
     world.kill("c")
     world.hold(Open, by="c", when=lambda asked: asked.queue == "a")
     world.start("c")
-    world.settle(8)
+    world.settle(2)
     assert key in world["c"].holder.held["a"].keys
     world.kill("b")
     world.start("b")
-    world.settle(8)
+    world.settle(2)
     world.start("a")
     world.settle(4)
     again = world.push("a", b"once", key=key)
@@ -394,3 +395,63 @@ def test_rule_15_the_record_of_a_key_goes_with_the_removal() -> None:
     for chunk in (first, second):
         assert {record.id for record in chunk.keys} == set(chunk.gone)
     assert set(first.gone) | set(second.gone) == set(ids)
+
+
+def vouched_for(world: Cluster, key: str) -> MessageId:
+    """`a` tells a retry that a recovered message is there; the old process of `c`, paused, knows more of it."""
+    push = world.push("a", b"once", key=key)
+    world.settle()
+    world.pause("c")
+    world.kill("a")
+    world.settle(4)
+    world.start("a")
+    world.start("c", at="c2")
+    world.settle(5)
+    retry = world.push("a", b"once", key=key)
+    world.settle()
+    assert (retry.code, retry.id) == ("Pushed", push.id)
+    return push.id
+
+
+def meets_the_old_c(world: Cluster) -> None:
+    """It is fenced, brings its copies to the others, and leaves."""
+    world.kill("c2")
+    world.resume("c")
+    world.settle(2)
+    assert "c" in world.departed
+    world.start("c")
+    world.settle(4)
+
+
+def test_rule_15_a_message_that_a_retry_was_told_of_stays_though_a_process_returns_that_took_it_back() -> None:
+    """An earlier owner gave the push up, and a peer that was away all the time knows: an answered push wins."""
+    world = cluster("a", "b", "c")
+    key = key_at("a", world)
+    id = vouched_for(world, key)
+    world.copy("c", "a").gone(IdSet.of("a", [id]))
+    meets_the_old_c(world)
+    for at in ("a", "b", "c"):
+        assert world.bodies(at, "a") == [b"once"]
+    [again] = world.copy("a", "a").live
+    assert again.incarnation == world["a"].incarnation
+    retry = world.push("b", b"once", key=key)
+    get = world.get("c")
+    world.settle()
+    assert (retry.id, get.bodies) == (again, [b"once"])
+    assert again != id
+    ack = world.ack("b", again)
+    world.settle()
+    assert ack.code == "Done"
+    assert world.bodies("a", "a") == []
+
+
+def test_rule_15_a_message_that_a_retry_was_told_of_is_gone_when_a_process_returns_that_removed_it() -> None:
+    """The record of its key came with the removal: it was acknowledged, not taken back."""
+    world = cluster("a", "b", "c")
+    key = key_at("a", world)
+    id = vouched_for(world, key)
+    held = world["c"].holder.held["a"]
+    held.copy.gone(IdSet.of("a", [id]))
+    held.keys.learn(world.processes["c"].latest, KeyRecord(key, id, body_digest(b"once"), 0.0))
+    meets_the_old_c(world)
+    assert world.bodies("a", "a") == []
