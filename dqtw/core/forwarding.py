@@ -10,6 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
+from dqtw.core.calls import call_timeout_s
 from dqtw.core.commands import (
     Ack,
     Command,
@@ -22,12 +23,12 @@ from dqtw.core.commands import (
     Push,
     wait_max_s,
 )
-from dqtw.core.errors import Fenced, OwnerDown, Refusal, Uncertain
+from dqtw.core.errors import Fenced, OwnerDown, Refusal, Starting, Uncertain
 from dqtw.core.holder import HeldCopy
 from dqtw.core.message import Receipt
 from dqtw.core.peer_messages import Declined, Failed, Forward, Forwarded, PeerAnswer
-from dqtw.core.peers import Peer, Peers
-from dqtw.core.ports import ForwardingPolls
+from dqtw.core.peers import Peer, Peers, Then
+from dqtw.core.ports import ForwardingOwner
 
 forward_timeout_s: Final = 5.0
 
@@ -48,16 +49,17 @@ class Forwarding:
         node: str,
         peers: Peers,
         held: dict[str, HeldCopy],
-        polls: ForwardingPolls,
+        own: ForwardingOwner,
         answer: Callable[[int, Outcome], None],
     ) -> None:
         self._node = node
         self._peers = peers
         self._held = held
-        self._polls = polls
+        self._own = own
         self._answer = answer
         self._hunts: dict[int, Hunt] = {}
         self._out: dict[str, int] = dict.fromkeys(held, 0)
+        self._numbers: dict[str, int] = dict.fromkeys(held, 0)
         self._completing: dict[int, Delivered] = {}
         self._turn = 0
 
@@ -66,22 +68,29 @@ class Forwarding:
 
         Raises:
             OwnerDown: it does not answer, and was not asked.
+            Starting: this process has no incarnation yet, by which others know it.
         """
         peer = self._peers[owner]
-        if not peer.is_up(now):
+        if not _can_be_asked(now, peer):
             raise OwnerDown(f"{owner} must answer this, and can't be reached")
+        if not self._own.incarnation:
+            raise Starting("this node has yet to learn what its peers know of it")
         wait_s = min(command.wait_s, wait_max_s) if isinstance(command, Push) else 0.0
         timeout_s = forward_timeout_s + (wait_s + forward_timeout_s * 2 if isinstance(command, Push) else 0.0)
-        peer.ask(now, Forward(self._node, command), partial(self._forwarded, ticket, command), timeout_s)
+        self._ask(now, peer, command, partial(self._forwarded, ticket, command), timeout_s)
+
+    def _ask(self, now: float, peer: Peer, command: Command, then: Then, timeout_s: float = call_timeout_s) -> None:
+        self._numbers[peer.id] += 1
+        forward = Forward(self._node, self._own.incarnation, peer.boot, self._numbers[peer.id], command)
+        peer.ask(now, forward, then, timeout_s)
 
     def _forwarded(self, ticket: int, command: Command, now: float, answer: PeerAnswer) -> None:  # noqa: ARG002
-        if isinstance(answer, Forwarded):
-            fenced = isinstance(answer.outcome, Fenced)
-            self._answer(ticket, OwnerDown("the owner is being replaced") if fenced else answer.outcome)
-        elif isinstance(command, Inspect) or _was_not_done(answer):
-            self._answer(ticket, OwnerDown("the node that must answer this did not"))
-        else:
-            self._answer(ticket, Uncertain("the owner was asked, and its answer was lost"))
+        outcome = answer.outcome if isinstance(answer, Forwarded) else _lost(answer)
+        if isinstance(outcome, Fenced):
+            outcome = OwnerDown("the owner is being replaced")
+        elif isinstance(outcome, Uncertain) and isinstance(command, Inspect):  # it changes nothing
+            outcome = OwnerDown("the node that must answer this did not")
+        self._answer(ticket, outcome)
 
     # Gets that find nothing here.
 
@@ -94,8 +103,8 @@ class Forwarding:
     def hinted(self, now: float, owner: str) -> None:
         """That owner has something ready: send as many of the waiting polls there as may be served."""
         peer = self._peers[owner]
-        while self._out[owner] < self._held[owner].ready and peer.is_up(now):
-            found = self._polls.first_waiting(without=self._hunts)
+        while self._out[owner] < self._held[owner].ready and _can_be_asked(now, peer):
+            found = self._own.first_waiting(without=self._hunts)
             if found is None:
                 return
             ticket, get = found
@@ -116,23 +125,23 @@ class Forwarding:
 
     def _candidates(self, now: float) -> list[Peer]:
         """The peers whose copies are not empty, each get starting with another one; asked from the last on."""
-        peers = [peer for peer in self._peers if self._held[peer.id].copy.live and peer.is_up(now)]
+        peers = [peer for peer in self._peers if self._held[peer.id].copy.live and _can_be_asked(now, peer)]
         at = self._turn % len(peers) if peers else 0
         return peers[at:] + peers[:at]
 
     def _go_on(self, now: float, ticket: int) -> None:
         hunt = self._hunts[ticket]
-        if not self._polls.is_waiting(ticket):
+        if not self._own.is_waiting(ticket):
             del self._hunts[ticket]
         elif hunt.left:
             peer = hunt.left.pop()
             self._out[peer.id] += 1
             command = Get(hunt.get.count_max, 0.0, hunt.get.lease_s)
-            peer.ask(now, Forward(self._node, command), partial(self._returned, ticket, peer))
+            self._ask(now, peer, command, partial(self._returned, ticket, peer))
         else:
             del self._hunts[ticket]
             if hunt.get.wait_s <= 0:
-                self._polls.leave(ticket)
+                self._own.leave(ticket)
                 self._answer(ticket, Delivered())
 
     def _returned(self, ticket: int, peer: Peer, now: float, answer: PeerAnswer) -> None:
@@ -141,12 +150,12 @@ class Forwarding:
         if not isinstance(outcome, Delivered) or not outcome.deliveries:
             if ticket in self._hunts:
                 self._go_on(now, ticket)
-        elif ticket not in self._hunts or not self._polls.is_waiting(ticket):
+        elif ticket not in self._hunts or not self._own.is_waiting(ticket):
             self._hunts.pop(ticket, None)
             self._give_back(now, peer, outcome)
         else:
             get = self._hunts.pop(ticket).get
-            self._polls.leave(ticket)
+            self._own.leave(ticket)
             if get.ack_now:
                 self._complete(now, ticket, peer, outcome)
             else:
@@ -155,7 +164,7 @@ class Forwarding:
 
     def _give_back(self, now: float, peer: Peer, delivered: Delivered) -> None:
         for delivery in delivered.deliveries:
-            peer.ask(now, Forward(self._node, GiveBack(delivery.receipt)), _nobody_asked)
+            self._ask(now, peer, GiveBack(delivery.receipt), _nobody_asked)
 
     def _complete(self, now: float, ticket: int, peer: Peer, delivered: Delivered) -> None:
         """Remove what is to be removed at delivery, and only then hand it out."""
@@ -171,7 +180,7 @@ class Forwarding:
                 self._hand_out(ticket, delivered, removed)
 
         for receipt in list(unanswered):
-            peer.ask(now, Forward(self._node, Ack(receipt.id)), partial(acked, receipt))
+            self._ask(now, peer, Ack(receipt.id), partial(acked, receipt))
 
     def _hand_out(self, ticket: int, delivered: Delivered, removed: set[Receipt]) -> None:
         """Hand out what is surely removed; of the rest that can't be known, so nobody may have it from here."""
@@ -180,9 +189,16 @@ class Forwarding:
         self._answer(ticket, Delivered(deliveries) if deliveries else lost)
 
 
-def _was_not_done(answer: PeerAnswer) -> bool:
-    """Whether a forwarded command surely was not carried out."""
-    return isinstance(answer, Declined) or (isinstance(answer, Failed) and not answer.was_sent)
+def _can_be_asked(now: float, peer: Peer) -> bool:
+    """Whether it answers, and has said which process does."""
+    return peer.is_up(now) and bool(peer.boot)
+
+
+def _lost(answer: PeerAnswer) -> Refusal:
+    """What to make of a forward that was not answered with an outcome."""
+    if isinstance(answer, Declined) or (isinstance(answer, Failed) and not answer.was_sent):
+        return OwnerDown("the node that must answer this did not, and has done nothing")
+    return Uncertain("the owner was asked, and its answer was lost")
 
 
 def _nobody_asked(now: float, answer: PeerAnswer) -> None:

@@ -23,9 +23,10 @@ from dqtw.core.incarnation import fresh_incarnation, random_bytes
 from dqtw.core.life import Life, Phase
 from dqtw.core.message import MessageId
 from dqtw.core.owner import Owner
-from dqtw.core.peer_messages import Declined, Forward, Forwarded, Open, PeerAnswer, PeerRequest, Role
+from dqtw.core.peer_messages import Forward, Forwarded, Open, PeerAnswer, PeerRequest, Role
 from dqtw.core.peers import Peers
 from dqtw.core.queue import unknown
+from dqtw.core.replays import Replays
 from dqtw.core.settings import NodeSettings
 from dqtw.core.start import Start
 from dqtw.core.stats import node_stats
@@ -62,6 +63,7 @@ class Node:
         self.holder = Holder(settings, self.boot, self.peers, entropy, self, own)
         self.exchanges = Exchanges(self.holder.held, self.peers, entropy, self._open_copy)
         self.forwarding = Forwarding(settings.node, self.peers, self.holder.held, self.owner, self.answer)
+        self._replays = Replays(settings.node, self.boot, self.holder.held)
         self.doubt = Doubt(self.owner.links, settings.max_waiting)
         start = Start(
             now,
@@ -90,11 +92,8 @@ class Node:
     def peer_asks(self, now: float, ticket: int, request: PeerRequest) -> None:
         """Do what a peer asks; the reply is an effect, of this call or of a later one."""
         self.tick(now)
-        if isinstance(request, Forward) and request.node not in self.peers:
-            self._effects.append(Reply(ticket, Declined(f"{self.settings.node} knows no member {request.node}")))
-        elif isinstance(request, Forward):
-            self._foreign.add(ticket)
-            self._carry_out(now, ticket, request.command)
+        if isinstance(request, Forward):
+            self._forwarded(now, ticket, request)
         else:
             self._effects.append(Reply(ticket, self.holder.answer(now, request)))
         self._turn(now)
@@ -196,6 +195,14 @@ class Node:
             self.owner.settle(now)
 
     # Doing what is asked.
+
+    def _forwarded(self, now: float, ticket: int, forward: Forward) -> None:
+        refusal = self._replays.refusal(forward)
+        if refusal is None:
+            self._foreign.add(ticket)
+            self._carry_out(now, ticket, forward.command)
+        else:
+            self._effects.append(Reply(ticket, refusal))
 
     def _carry_out(self, now: float, ticket: int, command: Command, *, is_cleared: bool = False) -> None:
         try:

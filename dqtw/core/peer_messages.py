@@ -119,9 +119,18 @@ class Fetch:
 
 @frozen
 class Forward:
-    """Carry this command out for a client of mine; never forwarded further."""
+    """Carry this command out for a client of mine; never forwarded further, and never carried out a second time.
+
+    Attributes:
+        incarnation: of the process that asks; its node's newer processes have greater ones.
+        to: the process that is asked; no other is meant.
+        number: from 1 up, another one for each forward of that process to that node.
+    """
 
     node: str
+    incarnation: str
+    to: str
+    number: int
     command: Command
 
 
@@ -229,7 +238,7 @@ class FencedOff:
 
 @frozen
 class NoSession:
-    """No session has this token; open anew."""
+    """No session has this token: open anew. Or a forward was meant for another process than this one."""
 
     node: str
     boot: str

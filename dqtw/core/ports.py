@@ -194,8 +194,10 @@ class HolderEvents(Protocol):
         ...
 
 
-class ForwardingPolls(Protocol):
-    """Who waits for a message on this node."""
+class ForwardingOwner(Protocol):
+    """The queue of this node: who waits for a message there, and in which incarnation its owner speaks."""
+
+    incarnation: str
 
     def is_waiting(self, ticket: int) -> bool:
         """Whether the poll still stands in line."""

@@ -90,7 +90,7 @@ class PeerClient:
     def send(self, asking: Asking, answered: Callable[[PeerAnswer], None]) -> None:
         """Send a request; ``answered`` is called once, with the peer's answer or with `Failed`."""
         if self._stopped:
-            answered(Failed("this node is stopping"))
+            answered(Failed("this node is stopping", was_sent=False))
             return
         asked = Deferred.fromCoroutine(self._ask(self._route(asking.peer), asking))
         asked.addTimeout(deadline_s(asking.request), self._clock)
@@ -152,7 +152,7 @@ class PeerClient:
     async def _read(self, request: PeerRequest, shown: Credentials | None, response: Any) -> PeerAnswer:
         kind = b",".join(_values(response, "Content-Type")).decode("latin-1")
         if response.code != HTTPStatus.OK or kind != peer.content_type:
-            return _refused(response.code, kind, await read_body(response, self._limits.refusal_bytes_max))
+            return _refused(request, response.code, kind, await read_body(response, self._limits.refusal_bytes_max))
         if self._signer is None or shown is None:
             return peer.decode_answer(request, await read_body(response, self._answer_bytes_max(request)))
         try:
@@ -194,10 +194,13 @@ def _values(response: Any, name: str) -> list[bytes]:
     return cast(list[bytes], response.headers.getRawHeaders(name.encode(), []))
 
 
-def _refused(status: int, kind: str, body: bytes) -> PeerAnswer:
-    """What to make of an answer that is none."""
+def _refused(request: PeerRequest, status: int, kind: str, body: bytes) -> PeerAnswer:
+    """What to make of an answer that is none.
+
+    A forward is declined by the node alone: of what its door refuses, the network may have brought another copy.
+    """
     detail = _detail(body) if kind == problem_type else ""
-    if detail and status in _declining:
+    if detail and status in _declining and not isinstance(request, Forward):
         return Declined(bare(detail))
     was_sent = status != HTTPStatus.MISDIRECTED_REQUEST  # else another node had it, and did nothing
     return Failed(bare(f"answered {status} {kind}: {detail}" if detail else f"answered {status} {kind}"), was_sent)

@@ -74,7 +74,12 @@ requests: Final = MappingProxyType(
             ),
         ),
         "fetch": (Fetch, record(Fetch, **_session, ids=v.ids)),
-        "forward": (Forward, record(Forward, node=v.node, command=command)),
+        "forward": (
+            Forward,
+            record(
+                Forward, node=v.node, incarnation=v.incarnation, to=v.word, number=v.forward_number, command=command
+            ),
+        ),
     }
 )
 """The verbs, and what is asked with each."""
@@ -130,7 +135,7 @@ _fitting: Final[dict[type[Any], tuple[type[Any], ...]]] = {
     Page: (Paged, NoSession, FencedOff, Declined),
     Delta: (Applied, NoSession, FencedOff, Declined),
     Fetch: (Fetched, NoSession, FencedOff, Declined),
-    Forward: (Forwarded, Declined),
+    Forward: (Forwarded, NoSession, FencedOff, Declined),
 }
 
 

@@ -52,6 +52,7 @@ incarnation_or_none: Final = scalar(str, "an incarnation", lambda text: not text
 content_type: Final = parsed(lru_cache(_remembered)(parse_content_type))
 key: Final = parsed(parse_key)
 request_number: Final = whole(0)
+forward_number: Final = whole(1)
 count: Final = whole(0)
 role: Final = word_of(Role)
 

@@ -80,7 +80,7 @@ requests: st.SearchStrategy[Any] = st.one_of(
         *(st.just(queue), words, counts, incarnations_or_none, id_sets, puts, records_told, flags, counts),
     ),
     st.builds(m.Fetch, st.just(queue), words, counts, id_sets),
-    st.builds(m.Forward, names, commands),
+    st.builds(m.Forward, names, incarnations, words, st.integers(1, number_max), commands),
 )
 asked: st.SearchStrategy[Any] = st.builds(
     m.Asked, names, words, incarnations_or_none, words | st.just(""), seconds, flags, flags, flags, addresses
@@ -98,7 +98,7 @@ samples: dict[type[Any], Any] = {
     m.Page: m.Page(queue, "t", 1, None, 0),
     m.Delta: m.Delta(queue, "t", 1, "", IdSet(queue)),
     m.Fetch: m.Fetch(queue, "t", 1, IdSet(queue)),
-    m.Forward: m.Forward("a", c.Ack(MessageId("a", "0" * 26, 1))),
+    m.Forward: m.Forward("a", "0" * 26, "b", 1, c.Ack(MessageId("a", "0" * 26, 1))),
 }
 answered: dict[type[Any], st.SearchStrategy[Any]] = {
     m.Ask: asked | declined,
@@ -106,7 +106,7 @@ answered: dict[type[Any], st.SearchStrategy[Any]] = {
     m.Page: paged | ending,
     m.Delta: applied | ending,
     m.Fetch: fetched | ending,
-    m.Forward: st.builds(m.Forwarded, outcomes) | declined,
+    m.Forward: st.builds(m.Forwarded, outcomes) | ending,
 }
 exchanges: st.SearchStrategy[Any] = st.sampled_from(list(samples)).flatmap(
     lambda made: answered[made].map(lambda answer: (samples[made], answer))

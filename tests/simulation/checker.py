@@ -88,10 +88,6 @@ class Checker:
         if isinstance(command, Ack) and command.id in self.ledger.fates:
             self.ledger.fates[command.id].removers[asking] = self._clock.now
 
-    def repeated(self, command: object) -> None:
-        """A proxy will carry this command twice."""
-        self.requests.repeat(command)  # type: ignore[arg-type]
-
     def arrived(self, source: Process, target: Process, ticket: int, asking: Asking) -> None:
         """A peer's request has come to a process."""
         if isinstance(asking.request, Delta) and asking.request.queue == source.id:

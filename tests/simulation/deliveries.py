@@ -134,7 +134,7 @@ class Deliveries:
         """An acknowledged message is only delivered again when nobody who knew better could be asked."""
         for confirmer in fate.confirmers:
             knew = confirmer.is_alive and confirmer is not process and confirmer.id != process.id
-            if knew and self._network.is_clean(process, confirmer, process.born_at):
+            if knew and _answers(process, confirmer) and self._network.is_clean(process, confirmer, process.born_at):
                 require(not knew, f"{process} delivers {fate}, though {confirmer} knew it as acknowledged")
         require(process not in fate.confirmers, f"{process} delivers {fate}, which it knew as acknowledged")
         self._trace.counts["acknowledged, delivered again lawfully"] += 1
@@ -160,3 +160,8 @@ class Deliveries:
             for id in taken:
                 withdrawn = self._ledger.fates[id].withdrawn_by is not None
                 require(withdrawn, f"{process} has removed {short(id)}, and has handed it to nobody")
+
+
+def _answers(process: Process, confirmer: Process) -> bool:
+    """Whether it is this process of its node that answers there, if one has: of two, only one can be asked."""
+    return process.node.peers[confirmer.id].boot in ("", confirmer.node.boot)

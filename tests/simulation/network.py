@@ -6,8 +6,7 @@ from typing import Protocol
 
 from attrs import define, frozen
 
-from dqtw.core.commands import Command
-from dqtw.core.peer_messages import Asking, Failed, Forward, PeerAnswer
+from dqtw.core.peer_messages import Asking, Failed, PeerAnswer
 from tests.simulation.clock import Clock
 from tests.simulation.process import Process
 from tests.simulation.scenario import Weather
@@ -39,10 +38,6 @@ class Witness(Protocol):
 
     def sent(self, source: Process, asking: Asking) -> None:
         """A process asks."""
-        ...
-
-    def repeated(self, command: Command) -> None:
-        """This command will be carried out twice."""
         ...
 
     def arrived(self, source: Process, target: Process, ticket: int, asking: Asking) -> None:
@@ -125,8 +120,6 @@ class Network:
         if self._random.random() < self.weather.repeat + self.storm.repeat:
             self._trace.counts["repeated"] += 1
             times = 2
-            if isinstance(asking.request, Forward):
-                self._witness.repeated(asking.request.command)
         for _ in range(times):
             delay_s = self._delay(source.url, asking.url)
             if delay_s > slow_after_s:

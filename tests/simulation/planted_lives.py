@@ -19,6 +19,7 @@ from dqtw.core.node import Node
 from dqtw.core.peer_messages import Failed
 from dqtw.core.peers import Peer, Peers
 from dqtw.core.queue import Queue
+from dqtw.core.replays import ReplayWindow
 from dqtw.core.start import Start
 from tests.simulation.planting import Patch, no, nothing, planted, yes
 
@@ -200,6 +201,11 @@ def lost_is_refused() -> list[Patch]:
             original(self, ticket, command, now, answer)
 
     return [(Forwarding, "_forwarded", forwarded)]
+
+
+@planted("16", "a forward that comes a second time is carried out again")
+def take_repeats() -> list[Patch]:
+    return [(ReplayWindow, "take", yes)]
 
 
 @planted("16", "waiting gets do not hear of messages that are ready elsewhere")

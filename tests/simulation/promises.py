@@ -51,7 +51,6 @@ class Promises:
         self.deliveries = Deliveries(ledger, requests, network, trace, self._acked, quiet=scenario.quiet)
         self._scenario = scenario
         self._ledger = ledger
-        self._requests = requests
         self._copies = copies
         self._network = network
         self._trace = trace
@@ -108,7 +107,7 @@ class Promises:
         if self._scenario.quiet:
             lost = isinstance(outcome, Unreplicated | Uncertain | OwnerDown)
             require(not lost, f"a quiet push at {request.process} was refused: {outcome}")
-        if request.source is not None or isinstance(outcome, Uncertain) or self._requests.is_repeated(push):
+        if request.source is not None or isinstance(outcome, Uncertain):
             return
         attempts = self._ledger.pushed(push.body)
         attempts.may_be -= 1
@@ -175,8 +174,6 @@ class Promises:
             self._refused_ack(request, ack, fate, outcome)
 
     def _refused_ack(self, request: Request, ack: Ack, fate: Fate, outcome: Refusal) -> None:
-        if self._requests.is_repeated(ack):
-            return
         fate.removers.pop(request, None)
         for asking in [each for each in fate.removers if _carries(each, ack)]:
             del fate.removers[asking]

@@ -14,7 +14,6 @@ class Request:
 
     Attributes:
         source: the process that has forwarded it; None: a client's own.
-        is_repeated: a proxy has carried it twice, so that what came of this try says nothing of the other.
     """
 
     command: Command
@@ -22,7 +21,6 @@ class Request:
     ticket: int
     begun_at: float
     source: Process | None = None
-    is_repeated: bool = False
 
 
 class Requests:
@@ -31,7 +29,6 @@ class Requests:
     def __init__(self) -> None:
         self._open: dict[Process, dict[int, Request]] = {}
         self._just_ended: list[Request] = []
-        self._repeated: dict[int, Command] = {}
 
     def begin(self, request: Request) -> None:
         """A request has come to a process."""
@@ -55,14 +52,6 @@ class Requests:
     def die(self, process: Process) -> None:
         """Nothing will be answered there."""
         self._open.pop(process, None)
-
-    def repeat(self, command: Command) -> None:
-        """What was done for this command may be done twice."""
-        self._repeated[id(command)] = command
-
-    def is_repeated(self, command: Command) -> bool:
-        """Whether it may be done twice."""
-        return id(command) in self._repeated
 
     def of_clients(self, process: Process) -> Iterator[Request]:
         """What clients wait for there."""

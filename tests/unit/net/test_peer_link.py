@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import msgpack
 import pytest
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -57,7 +58,7 @@ incarnation = "01JD0000000000000000000000"
 asked = Asked("b", "boot", "", "", 0.0, False, False, False, {})
 applied = Applied("b", "boot", "t", 1, False, False)
 delta = Delta("a", "t", 1, incarnation, IdSet("a"))
-ack = Forward("a", Ack(MessageId("b", incarnation, 1)))
+ack = Forward("a", incarnation, "boot", 1, Ack(MessageId("b", incarnation, 1)))
 
 
 @pytest.fixture
@@ -179,7 +180,8 @@ def test_nothing_is_logged_per_request(net: Net) -> None:
     cluster = cluster_of(net, "ab")
     globalLogPublisher.addObserver(observer)
     cluster["a"].tell(Push(b"x"))
-    ask(net, cluster["a"].client, Forward("a", Get()))
+    to = cluster["b"].node.boot
+    ask(net, cluster["a"].client, Forward("a", cluster["a"].node.incarnation, to, 1, Get()))
     globalLogPublisher.removeObserver(observer)
     assert not events
 
@@ -262,6 +264,16 @@ def test_a_forward_that_was_recorded_does_nothing_the_second_time(net: Net) -> N
     assert b"401 " in received
     assert b"came before" in received
     assert len(scripted.asked) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 405])
+def test_a_forward_that_its_peers_door_refuses_may_have_been_done(net: Net, status: int) -> None:
+    """The network brought it twice: that its second copy is refused says nothing of the first one."""
+    body = json.dumps({"detail": "this very request came before", "code": "unauthorized"}).encode()
+    head = b"HTTP/1.1 %d No\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n"
+    net.listening[b"b.test"] = RawSite(head % (status, len(body)) + body)
+    assert was_sent(ask(net, client_on(net), ack)) is True
+    assert why(ask(net, client_on(net), Ask("a")), Declined) == "this very request came before"
 
 
 def test_who_does_not_know_the_secret_gets_no_body_in(net: Net) -> None:
@@ -351,7 +363,7 @@ def test_a_compressed_answer_is_not_blown_up(net: Net) -> None:
 # What does not come
 
 
-@pytest.mark.parametrize("request_", [delta, ack, Forward("a", Push(b"", key="k", wait_s=30.0))], ids=repr)
+@pytest.mark.parametrize("request_", [delta, ack, evolve(ack, command=Push(b"", key="k", wait_s=30.0))], ids=repr)
 def test_a_peer_that_hangs_is_given_up_and_its_connection_cut(net: Net, request_: Any) -> None:
     """A peer that takes requests and answers none costs one connection for a few seconds."""
     scripted = door_on(net)

@@ -13,7 +13,7 @@ import msgpack
 import pytest
 
 from dqtw.core import errors
-from dqtw.core.commands import Ack, Delivered, Delivery, Done, Get, Push
+from dqtw.core.commands import Ack, Command, Delivered, Delivery, Done, Get, Push
 from dqtw.core.errors import PeerFault, Refusal, Uncertain
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import Message, MessageId, Receipt
@@ -23,7 +23,6 @@ from dqtw.core.peer_messages import (
     Declined,
     Delta,
     Failed,
-    FencedOff,
     Fetch,
     Forward,
     Forwarded,
@@ -58,6 +57,11 @@ def delta(**changed: Any) -> dict[str, Any]:
     return fields | changed
 
 
+def forward(command: Command) -> Forward:
+    """A command on its way to the node that must do it."""
+    return Forward("b", incarnation, "boot", 9, command)
+
+
 def refused(verb: str, told: Any) -> str:
     """Why that is no such request."""
     with pytest.raises(PeerFault) as caught:
@@ -86,8 +90,11 @@ def test_an_answer_names_what_it_is() -> None:
 
 def test_a_forwarded_command_names_what_it_is() -> None:
     """A client's request looks the same to its owner whichever node took it."""
-    assert msgpack.unpackb(peer.encode_request(Forward("b", Ack(message_id)))) == {
+    assert msgpack.unpackb(peer.encode_request(forward(Ack(message_id)))) == {
         "node": "b",
+        "incarnation": incarnation,
+        "to": "boot",
+        "number": 9,
         "command": ["ack", {"id": str(message_id)}],
     }
 
@@ -108,7 +115,7 @@ def test_a_body_is_bytes_and_not_text() -> None:
 def test_a_refusal_of_a_command_keeps_its_code(code: str) -> None:
     """A client is refused in the same way through any node."""
     made = next(each for each in errors.NotNow.__subclasses__() if each.code == code)
-    read = peer.decode_answer(Forward("b", Get()), peer.encode_answer(Forwarded(made("why not"))))
+    read = peer.decode_answer(forward(Get()), peer.encode_answer(Forwarded(made("why not"))))
     assert isinstance(read, Forwarded)
     assert type(read.outcome) is made
     assert isinstance(read.outcome, Refusal)
@@ -119,14 +126,14 @@ def test_what_only_a_door_says_is_no_outcome() -> None:
     """A peer can't make this node tell a client that its framing is broken, and hang up on it."""
     written = msgpack.packb(["forwarded", {"outcome": ["refused", {"code": "framing", "detail": ""}]}])
     with pytest.raises(PeerFault, match="code"):
-        peer.decode_answer(Forward("b", Get()), written)
+        peer.decode_answer(forward(Get()), written)
 
 
 def test_a_delivery_carries_the_message() -> None:
     """What was pushed at one node is got at another as it was."""
     message = Message(b"\x00\xff", "image/png", "k", 5.0)
     answer = Forwarded(Delivered((Delivery(Receipt(message_id, "t"), 2, 30.0, message),)))
-    read = peer.decode_answer(Forward("b", Get()), peer.encode_answer(answer))
+    read = peer.decode_answer(forward(Get()), peer.encode_answer(answer))
     assert isinstance(read, Forwarded)
     assert isinstance(read.outcome, Delivered)
     (delivery,) = read.outcome.deliveries
@@ -246,7 +253,7 @@ def test_extension_types_are_refused(extension: bytes) -> None:
     [
         (Ask("a"), NoSession("b", "boot")),
         (Fetch("a", "t", 1, IdSet("a")), Applied("b", "boot", "t", 1, False, False)),
-        (Forward("b", Get()), FencedOff("b", "boot", "")),
+        (forward(Get()), Applied("b", "boot", "t", 1, False, False)),
         (Page("a", "t", 1, None, 0), Forwarded(Done())),
     ],
 )
@@ -355,7 +362,7 @@ def test_a_command_that_is_none_is_refused() -> None:
 def test_an_uncertain_outcome_is_told_in_words() -> None:
     """What a person reads is what the owner said."""
     written = peer.encode_answer(Forwarded(Uncertain("retry with the same key")))
-    read = peer.decode_answer(Forward("b", Push(b"")), written)
+    read = peer.decode_answer(forward(Push(b"")), written)
     assert isinstance(read, Forwarded)
     assert isinstance(read.outcome, Uncertain)
     assert read.outcome.detail == "retry with the same key"
