@@ -21,6 +21,7 @@ from dqtw.core.message import MessageId
 from dqtw.core.node import Node
 from dqtw.core.peer_messages import Asking, Failed
 from dqtw.core.settings import NodeSettings
+from dqtw.process.garbage import collect_seldom
 from dqtw.wire import peer
 
 T = TypeVar("T")
@@ -197,6 +198,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=patience_seconds, help="give an exchange up after these")
     arguments = parser.parse_args()
+    collect_seldom()
     done = [
         measure(arguments.messages, fragmented=fragmented, seconds_max=arguments.seconds)
         for fragmented in (False, True)

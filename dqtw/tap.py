@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from dqtw import __version__, values
 from dqtw.options import BadOption, Option, options
+from dqtw.process.garbage import collect_seldom
 from dqtw.process.logs import open_log
 from dqtw.settings import Settings, read_settings
 
@@ -104,9 +105,11 @@ def makeService(config: Options) -> IService:  # noqa: N802
 
     try:
         log = config.open_json_log(cast(ReactorBase, reactor))
-        return build_service(config.settings, cast(ReactorBase, reactor), log)
+        service = build_service(config.settings, cast(ReactorBase, reactor), log)
     except BadOption as error:
         _refuse(error)
+    collect_seldom()
+    return service
 
 
 def _refuse(error: Exception) -> NoReturn:
