@@ -35,6 +35,12 @@ class Digest:
         """The ids that this copy knows as removed."""
         return self.seen - self.live
 
+    def first(self, upto: Dot | None) -> "Digest":
+        """The part of it that ends at ``upto``, which lies within; read at the same moment."""
+        if upto == self.upto:
+            return self
+        return Digest(self.seen.between(self.after, upto), self.live.between(self.after, upto), self.after, upto)
+
 
 @frozen
 class Owed:
@@ -88,10 +94,10 @@ class Copy:
 
     def gone(self, ids: IdSet) -> dict[MessageId, Message]:
         """Know all these ids as removed; the messages among them that were live."""
-        removed = {id: self.live[id] for id in self.live_ids & ids}
-        for id in removed:
-            self.remove(id)
-        self.seen.update(ids)
+        removed = {id: self.live.pop(id) for id in self.live_ids & ids}
+        self.live_ids -= ids
+        self.seen |= ids
+        self.body_bytes -= sum(len(message.body) for message in removed.values())
         return removed
 
     def unsee(self, id: MessageId) -> None:
@@ -108,9 +114,10 @@ class Copy:
 
     def page(self, after: Dot | None, ints_max: int = digest_ints_max) -> Digest:
         """Read the next page of ids past ``after``: as many as ``ints_max`` ints can tell; ``upto`` None: the last."""
-        return self.digest(after, self._page_end(after, ints_max))
+        return self.digest(after, self.page_end(after, ints_max))
 
-    def _page_end(self, after: Dot | None, ints_max: int) -> Dot | None:
+    def page_end(self, after: Dot | None, ints_max: int = digest_ints_max) -> Dot | None:
+        """Where that page ends."""
         start, left = after or ("", 0), ints_max
         for incarnation in self.seen.incarnations:
             if incarnation < start[0]:

@@ -66,6 +66,9 @@ class Exchange:
     def known(self, opener: Opener, flight: Flight) -> None:
         """Nothing waits for that."""
 
+    def needs(self, opener: Opener, ids: IdSet) -> None:
+        """Nothing is pushed here that would have to leave them their places."""
+
     def removed(self, opener: Opener, ids: IdSet) -> None:  # noqa: ARG002
         """The peer knows these as removed."""
         if self.held.remove(ids):

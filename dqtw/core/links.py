@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dqtw.core.errors import PeerFault, Unreplicated
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
+from dqtw.core.needed import Needed
 from dqtw.core.opener import Opener, Stage
 from dqtw.core.peer_messages import Open, Put, Role
 from dqtw.core.peers import Peer, Peers
 from dqtw.core.ports import Flight, LinksOwner
 from dqtw.core.ranges import IdSet
+from dqtw.core.session import Session
 
 
 class Links:
@@ -30,6 +32,7 @@ class Links:
         self._owner = owner
         self._openers = {peer.id: Opener(peer, Role.OWNER, self, entropy) for peer in peers}
         self._wanted: set[str] = set()
+        self._needed = Needed(owner.copy.queue)
 
     # What the owner asks.
 
@@ -58,16 +61,15 @@ class Links:
     @property
     def needed(self) -> int:
         """How many messages of this queue are known to be held by a peer only, and are on their way here."""
-        union = IdSet(self.copy.queue)
-        for opener in self._openers.values():
-            if opener.session is not None and opener.session.need:
-                union.update(opener.session.need)
-        return len(union - self.copy.seen) if union else 0
+        return self._needed.count(self._sessions(), self.copy.seen)
 
     def is_needed(self, id: MessageId) -> bool:
         """Whether this message is held by a peer only, and is on its way here."""
-        sessions = (opener.session for opener in self._openers.values())
-        return id not in self.copy.seen and any(session is not None and id in session.need for session in sessions)
+        return id not in self.copy.seen and any(id in session.need for session in self._sessions())
+
+    def _sessions(self) -> Iterator[Session]:
+        """Those in session, and those of which the digest is read."""
+        return (opener.session for opener in self._openers.values() if opener.session is not None)
 
     def check_enough(self) -> None:
         """See whether a push could get its copies.
@@ -93,6 +95,7 @@ class Links:
 
     def gone(self, id: MessageId, record: KeyRecord | None = None) -> None:
         """A message left the queue, and the peers do not know."""
+        self._needed.meet_one(id)
         for opener in self._openers.values():
             if opener.session is not None:
                 opener.session.note_gone(id, record)
@@ -195,8 +198,14 @@ class Links:
         """The peer knows all this now."""
         self._owner.peer_knows(opener.peer.id, flight.put, flight.gone)
 
+    def needs(self, opener: Opener, ids: IdSet) -> None:
+        """The peer has these, and the copy here has not."""
+        assert opener.session is not None
+        self._needed.add(opener.session, ids)
+
     def removed(self, opener: Opener | None, ids: IdSet) -> None:
         """The peer knows these as removed; so do all the others, soon."""
+        self._needed.meet(ids)
         for other in self._openers.values():
             if other is not opener and other.session is not None:
                 other.session.note_all_gone(ids)
@@ -204,10 +213,11 @@ class Links:
 
     def rescued(self, now: float, opener: Opener | None, put: tuple[Put, ...]) -> None:
         """The peer had these messages; the others get what was news here."""
-        for id in self._owner.recovered(now, put):
-            for other in self._openers.values():
-                if other is not opener and other.session is not None:
-                    other.session.note_recovered(id)
+        self._needed.meet(IdSet.of(self.copy.queue, (each.id for each in put)))
+        news = IdSet.of(self.copy.queue, self._owner.recovered(now, put))
+        for other in self._openers.values():
+            if other is not opener and other.session is not None:
+                other.session.note_recovered(news)
 
     # What a peer brings that is not in session: one that holds more of this queue than its owner, and is leaving.
 

@@ -279,9 +279,10 @@ class Opener:
             if page.after != session.after:
                 raise PeerFault("a page of another part of the digest than was asked for")
             self._home.check(page.seen)
-            removed = session.read(page)
-            if removed:
-                self._home.removed(self, removed)
+            ahead = session.read(page)
+            self._home.needs(self, ahead.put)
+            if ahead.gone:
+                self._home.removed(self, ahead.gone)
         self._keys_left = keys_left
         if session.whole and not keys_left:
             self._begin(now, session)

@@ -173,6 +173,10 @@ class OpenerHome(Protocol):
         """The peer knows all this now."""
         ...
 
+    def needs(self, opener: "Opener", ids: IdSet) -> None:
+        """The peer has these, and the copy here has not."""
+        ...
+
     def removed(self, opener: "Opener", ids: IdSet) -> None:
         """The peer knows these as removed, and the copy here does not."""
         ...

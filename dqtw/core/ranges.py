@@ -23,13 +23,14 @@ class Ranges:
     """A set of whole numbers ≥ 1, kept as the sorted bounds of its runs: start, stop, start, stop, …
 
     A number is a member when an odd count of bounds lies at or below it; that one fact makes every operation a
-    bisection.
+    bisection. Two sets are compared only where both have bounds: what lies outside is cut off, or left where it is.
     """
 
-    __slots__ = ("_bounds",)
+    __slots__ = ("_bounds", "_count")
 
     def __init__(self, bounds: Iterable[int] = ()) -> None:
         self._bounds = list(bounds)
+        self._count: int | None = None  # of members; None: not known, and found out when somebody asks
 
     def __contains__(self, number: int) -> bool:
         return bisect_right(self._bounds, number) & 1 == 1
@@ -38,7 +39,9 @@ class Ranges:
         return bool(self._bounds)
 
     def __len__(self) -> int:
-        return sum(self._bounds[1::2]) - sum(self._bounds[::2])
+        if self._count is None:
+            self._count = _members(self._bounds)
+        return self._count
 
     def __iter__(self) -> Iterator[int]:
         for start, stop in self.runs():
@@ -51,8 +54,9 @@ class Ranges:
         return f"Ranges({' '.join(f'{start}-{stop - 1}' for start, stop in self.runs())})"
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """Each run, as its first member and the first number past it."""
-        return zip(self._bounds[::2], self._bounds[1::2], strict=True)
+        """Each run, as its first member and the first number past it; not to be changed meanwhile."""
+        bounds = iter(self._bounds)
+        return zip(bounds, bounds, strict=True)
 
     @property
     def bounds_count(self) -> int:
@@ -69,29 +73,31 @@ class Ranges:
         bounds = self._bounds
         if bounds and bounds[-1] == start:  # the usual case: the next number
             bounds[-1] = stop
+            if self._count is not None:
+                self._count += stop - start
             return
+        if self._count is not None:
+            self._count += stop - start - _members(_between(bounds, start, stop))
         left, right = bisect_left(bounds, start), bisect_right(bounds, stop)
         bounds[left:right] = [start] * (left & 1 ^ 1) + [stop] * (right & 1 ^ 1)
 
     def discard(self, start: int, stop: int) -> None:
         """Take out all from ``start`` up to, not including, ``stop``."""
         bounds = self._bounds
+        if self._count is not None:
+            self._count -= _members(_between(bounds, start, stop))
         left, right = bisect_left(bounds, start), bisect_right(bounds, stop)
         bounds[left:right] = [start] * (left & 1) + [stop] * (right & 1)
 
     def copy(self) -> "Ranges":
         """Return another set with the same members."""
-        return Ranges(self._bounds)
+        made = Ranges(self._bounds)
+        made._count = self._count
+        return made
 
     def between(self, start: int, stop: int) -> "Ranges":
         """Return the members from ``start`` up to, not including, ``stop``."""
-        left, right = bisect_right(self._bounds, start), bisect_left(self._bounds, stop)
-        inner = self._bounds[left:right]
-        if left & 1:
-            inner.insert(0, start)
-        if right & 1:
-            inner.append(stop)
-        return Ranges(inner) if start < stop else Ranges()
+        return Ranges(_between(self._bounds, start, stop))
 
     def head(self, ints_max: int) -> "Ranges":
         """Return the first runs, as many as ``ints_max`` ints can tell."""
@@ -102,14 +108,54 @@ class Ranges:
         index = bisect_right(self._bounds, start) + count
         return self._bounds[index] if index < len(self._bounds) else None
 
+    def __ior__(self, other: "Ranges") -> "Ranges":
+        if other:
+            self._change(other._bounds[0], other._bounds[-1], other._bounds, _either)
+        return self
+
+    def __isub__(self, other: "Ranges") -> "Ranges":
+        start, stop = self._overlap(other)
+        if start < stop:
+            self._change(start, stop, _between(other._bounds, start, stop), _first_only)
+        return self
+
     def __or__(self, other: "Ranges") -> "Ranges":
-        return _sweep(self._bounds, other._bounds, (False, True, True, True))
+        less, more = sorted((self, other), key=lambda ranges: ranges.bounds_count)
+        made = more.copy()
+        made |= less
+        return made
 
     def __sub__(self, other: "Ranges") -> "Ranges":
-        return _sweep(self._bounds, other._bounds, (False, True, False, False))
+        made = self.copy()
+        made -= other
+        return made
 
     def __and__(self, other: "Ranges") -> "Ranges":
-        return _sweep(self._bounds, other._bounds, (False, False, False, True))
+        start, stop = self._overlap(other)
+        return Ranges(_sweep(_between(self._bounds, start, stop), _between(other._bounds, start, stop), _both))
+
+    def _overlap(self, other: "Ranges") -> tuple[int, int]:
+        """From where, and up to where, both sets can have members."""
+        if not self or not other:
+            return 0, 0
+        return max(self._bounds[0], other._bounds[0]), min(self._bounds[-1], other._bounds[-1])
+
+    def _change(self, start: int, stop: int, other: list[int], keep: "_Keep") -> None:
+        """Bring another set, all of which lies between ``start`` and ``stop``, into what this one has there."""
+        before = _between(self._bounds, start, stop)
+        after = _sweep(before, other, keep)
+        if self._count is not None:
+            self._count += _members(after) - _members(before)
+        self._replace(start, stop, after)
+
+    def _replace(self, start: int, stop: int, inner: list[int]) -> None:
+        """Let ``inner`` be what lies between ``start`` and ``stop``; where two runs touch there is no bound."""
+        left, right = bisect_left(self._bounds, start), bisect_right(self._bounds, stop)
+        if left & 1:
+            inner[:1] = [] if inner[:1] == [start] else [start, *inner[:1]]
+        if right & 1:
+            inner[-1:] = [] if inner[-1:] == [stop] else [*inner[-1:], stop]
+        self._bounds[left:right] = inner
 
     def to_wire(self) -> list[int]:
         """``[first, length, hole, length, hole, length, …]``; small numbers pack small."""
@@ -136,8 +182,28 @@ class Ranges:
         return cls(bounds)
 
 
-def _sweep(one: list[int], other: list[int], keep: tuple[bool, bool, bool, bool]) -> Ranges:
-    """Bring both bounds together; ``keep[in one + 2 * in other]`` says what belongs to the result."""
+def _members(bounds: list[int]) -> int:
+    return sum(bounds[1::2]) - sum(bounds[::2])
+
+
+def _between(bounds: list[int], start: int, stop: int) -> list[int]:
+    """The bounds of what lies from ``start`` up to, not including, ``stop``."""
+    if start >= stop:
+        return []
+    left, right = bisect_right(bounds, start), bisect_left(bounds, stop)
+    return [start] * (left & 1) + bounds[left:right] + [stop] * (right & 1)
+
+
+_Keep: TypeAlias = tuple[bool, bool, bool, bool]
+"""What belongs to a result: what is in neither of two sets, in the first only, in the second only, in both."""
+
+_either: Final[_Keep] = (False, True, True, True)
+_first_only: Final[_Keep] = (False, True, False, False)
+_both: Final[_Keep] = (False, False, False, True)
+
+
+def _sweep(one: list[int], other: list[int], keep: _Keep) -> list[int]:
+    """Bring the bounds of two sets together."""
     if len(one) * _slices_from < len(other):
         return _slices(one, other, keep)
     if len(other) * _slices_from < len(one):
@@ -145,8 +211,8 @@ def _sweep(one: list[int], other: list[int], keep: tuple[bool, bool, bool, bool]
     return _walk(one, other, keep)
 
 
-def _slices(few: list[int], many: list[int], keep: tuple[bool, bool, bool, bool]) -> Ranges:
-    """Take what lies between two bounds of the short list from the long one in one piece; ``keep`` as of the short."""
+def _slices(few: list[int], many: list[int], keep: _Keep) -> list[int]:
+    """Take what lies between two bounds of the short list from the long one in one piece."""
     result: list[int] = []
     kept = False
     right = 0
@@ -159,11 +225,11 @@ def _slices(few: list[int], many: list[int], keep: tuple[bool, bool, bool, bool]
         if keep[i & 1] is not keep[(i & 1) + 2]:
             result += many[left:right]
             kept = kept is not ((right - left) & 1 == 1)
-    return Ranges(result)
+    return result
 
 
-def _walk(one: list[int], other: list[int], keep: tuple[bool, bool, bool, bool]) -> Ranges:
-    """Walk both bounds upwards; ``keep[in one + 2 * in other]`` says what belongs to the result."""
+def _walk(one: list[int], other: list[int], keep: _Keep) -> list[int]:
+    """Walk the bounds of both sets upwards."""
     result: list[int] = []
     i = j = 0
     kept = False
@@ -174,7 +240,7 @@ def _walk(one: list[int], other: list[int], keep: tuple[bool, bool, bool, bool])
         if keep[(i & 1) + 2 * (j & 1)] is not kept:
             kept = not kept
             result.append(at)
-    return Ranges(result)
+    return result
 
 
 class IdSet:
@@ -253,7 +319,20 @@ class IdSet:
         """Add all ids of the other set."""
         for incarnation, theirs in other._ranges.items():
             mine = self._ranges.get(incarnation)
-            self._ranges[incarnation] = theirs.copy() if mine is None else mine | theirs
+            if mine is None:
+                self._ranges[incarnation] = theirs.copy()
+            else:
+                mine |= theirs
+
+    def difference_update(self, other: "IdSet") -> None:
+        """Take all ids of the other set out."""
+        for incarnation, theirs in list(other._ranges.items()):
+            mine = self._ranges.get(incarnation)
+            if mine is None:
+                continue
+            mine -= theirs
+            if not mine:
+                del self._ranges[incarnation]
 
     def drop_incarnation(self, incarnation: str) -> None:
         """Take out every id of that incarnation."""
@@ -263,9 +342,17 @@ class IdSet:
         """Return another set with the same members."""
         return IdSet(self.queue, {incarnation: ranges.copy() for incarnation, ranges in self._ranges.items()})
 
+    def __ior__(self, other: "IdSet") -> "IdSet":
+        self.update(other)
+        return self
+
+    def __isub__(self, other: "IdSet") -> "IdSet":
+        self.difference_update(other)
+        return self
+
     def __or__(self, other: "IdSet") -> "IdSet":
         made = self.copy()
-        made.update(other)
+        made |= other
         return made
 
     def __sub__(self, other: "IdSet") -> "IdSet":

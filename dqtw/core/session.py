@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from dqtw.core.copy import Copy, Digest, owed
+from dqtw.core.copy import Copy, Digest, Owed, digest_ints_max, owed
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Put
@@ -20,6 +20,7 @@ chunk_bytes_max: Final = 1024 * 1024
 chunk_messages_max: Final = 1_024
 chunk_ints_max: Final = 4_096
 keys_per_request_max: Final = 1_000
+removals_max: Final = 8_192  # taken over from a digest in one go
 
 
 @frozen
@@ -82,26 +83,35 @@ class Session:
         """Whether the peer has yet to be told of this id's state."""
         return id in self.fresh or id in self.backlog or id in self.gones
 
-    def read(self, page: Digest) -> IdSet:
-        """Compare a page of the peer's digest with the own copy; what the peer knows removed and this copy does not.
+    def read(self, page: Digest, ints_max: int = digest_ints_max) -> Owed:
+        """Compare the beginning of a page of the peer's digest with the own copy; what the peer has ahead of that.
 
-        The page speaks for its range only, and was read at one moment.
+        The page speaks for its range only, and was read at one moment. It is read no further than ``ints_max`` ints can
+        tell of the own copy, nor past `removals_max` messages that are to be removed here: the rest, from ``after`` on,
+        is to be asked for again.
         """
-        mine = self.copy.digest(page.after, page.upto)
-        from_me, from_peer = owed(mine, page), owed(page, mine)
-        self.gones.update(from_me.gone)
-        self.backlog.update(from_me.put)
-        self.need.update(from_peer.put)
-        self.after, self.whole = page.upto, page.upto is None
-        return from_peer.gone
+        upto = _sooner(page.upto, self.copy.page_end(page.after, ints_max))
+        mine, theirs = self.copy.digest(page.after, upto), page.first(upto)
+        to_remove = mine.live & theirs.removed
+        if len(to_remove) > removals_max:
+            last = next(islice(to_remove, removals_max - 1, None))
+            upto = (last.incarnation, last.n)
+            mine, theirs = mine.first(upto), theirs.first(upto)
+        from_me, from_peer = owed(mine, theirs), owed(theirs, mine)
+        self.gones |= from_me.gone
+        self.backlog |= from_me.put
+        self.need |= from_peer.put
+        self.after, self.whole = upto, upto is None
+        return from_peer
 
     def note_fresh(self, id: MessageId) -> None:
         """The own copy has a new message."""
         self.fresh[id] = None
 
-    def note_recovered(self, id: MessageId) -> None:
-        """The own copy has a message that some other peer had."""
-        self.backlog.add(id)
+    def note_recovered(self, ids: IdSet) -> None:
+        """The own copy has messages that some other peer had; what this peer was to be asked for, it has, too."""
+        self.backlog |= ids - self.need
+        self.need -= ids
 
     def note_gone(self, id: MessageId, record: KeyRecord | None = None) -> None:
         """The own copy knows this id as removed; the record of its key goes with that."""
@@ -118,7 +128,7 @@ class Session:
             del self.fresh[id]
         self.backlog -= ids
         self.need -= ids
-        self.gones.update(ids)
+        self.gones |= ids
 
     def take_chunk(self, now: float) -> Chunk:
         """Take out what to tell next: removals first, then new messages, then the backlog."""
@@ -142,8 +152,11 @@ class Session:
 
     def take_needed(self) -> IdSet:
         """What to fetch next; ids that the own copy has met meanwhile are needed no more."""
-        self.need -= self.copy.seen
-        self.fetching = self.need.head(chunk_ints_max)
+        self.fetching = IdSet(self.copy.queue)
+        while self.need and not self.fetching:
+            first = self.need.head(chunk_ints_max)
+            self.fetching = first - self.copy.seen
+            self.need -= first & self.copy.seen
         return self.fetching
 
     def _take_gones(self) -> tuple[IdSet, list[KeyRecord]]:
@@ -162,3 +175,8 @@ class Session:
             return 0
         put.append(Put.of(now, id, message))
         return len(message.body)
+
+
+def _sooner(one: Dot | None, other: Dot | None) -> Dot | None:
+    """The first of two ends; None stands for the end of all ids."""
+    return min((end for end in (one, other) if end is not None), default=None)

@@ -191,3 +191,67 @@ def test_a_short_set_and_a_long_one_are_brought_together_as_any_two(few: set[int
         assert set(mine | theirs) == a | b
         assert set(mine - theirs) == a - b
         assert set(mine & theirs) == a & b
+
+
+fragmented = st.builds(
+    lambda numbers, first: {number + first for number in numbers},
+    st.sets(st.integers(0, 120), max_size=60),
+    st.integers(1, 150),
+)
+
+
+@given(fragmented, fragmented)
+def test_two_sets_with_many_holes(one: set[int], other: set[int]) -> None:
+    """Wherever they lie: beside each other, overlapping, one within the other; and each is counted right."""
+    mine, theirs = ranges_of(one), ranges_of(other)
+    for made, expected in ((mine | theirs, one | other), (mine - theirs, one - other), (mine & theirs, one & other)):
+        assert made == ranges_of(expected)
+        assert len(made) == len(expected)
+    assert (mine, theirs) == (ranges_of(one), ranges_of(other))
+
+
+@given(fragmented, st.lists(st.tuples(st.booleans(), fragmented), max_size=5), st.booleans())
+def test_a_set_that_others_are_brought_into(
+    members: set[int], changes: list[tuple[bool, set[int]]], is_counted: bool
+) -> None:
+    """It is the set that algebra would have made anew, and what it was told of is not changed by it."""
+    ranges = ranges_of(members)
+    if is_counted:
+        assert len(ranges) == len(members)
+    for adds, change in changes:
+        other = ranges_of(change)
+        if adds:
+            ranges |= other
+            members = members | change
+        else:
+            ranges -= other
+            members = members - change
+        assert other == ranges_of(change)
+        assert ranges == ranges_of(members)
+        assert len(ranges) == len(members)
+
+
+@given(dot_sets, st.lists(st.tuples(st.booleans(), dot_sets), max_size=5))
+def test_a_set_of_ids_that_others_are_brought_into(
+    members: frozenset[tuple[str, int]], changes: list[tuple[bool, frozenset[tuple[str, int]]]]
+) -> None:
+    ids = ids_of(members)
+    for adds, change in changes:
+        other = ids_of(change)
+        if adds:
+            ids |= other
+            members |= change
+        else:
+            ids -= other
+            members -= change
+        assert other == ids_of(change)
+        assert (ids, len(ids), bool(ids)) == (ids_of(members), len(members), bool(members))
+
+
+@given(dot_sets)
+def test_a_set_of_ids_without_itself_is_empty(members: frozenset[tuple[str, int]]) -> None:
+    ids = ids_of(members)
+    ids |= ids
+    assert ids == ids_of(members)
+    ids -= ids
+    assert not ids

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from attrs import evolve
+
 from dqtw.core.commit import Pushes, Removals
-from dqtw.core.copy import Copy, Digest
+from dqtw.core.copy import Copy, Digest, Owed
 from dqtw.core.errors import Full, Unreplicated
 from dqtw.core.holder import HeldCopy, Ticket
 from dqtw.core.intake import Intake
@@ -12,7 +14,6 @@ from dqtw.core.opener import Opener, Stage
 from dqtw.core.owner import Owner
 from dqtw.core.peer_messages import Failed, Role
 from dqtw.core.queue import Queue
-from dqtw.core.ranges import IdSet
 from dqtw.core.session import Session
 from tests.simulation.planting import Patch, nothing, planted, yes
 
@@ -157,9 +158,9 @@ def seen_before_messages() -> list[Patch]:
 def empty_wins() -> list[Patch]:
     original = Session.read
 
-    def read(self: Any, page: Digest) -> IdSet:
-        lacking: IdSet = self.copy.live_ids - page.live
-        return original(self, page) | lacking
+    def read(self: Any, page: Digest) -> Owed:
+        ahead = original(self, page)
+        return evolve(ahead, gone=ahead.gone | (self.copy.live_ids - page.live))
 
     return [(Session, "read", read)]
 

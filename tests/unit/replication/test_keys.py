@@ -102,6 +102,7 @@ def test_rule_15_a_retry_that_finds_a_recovered_push_which_all_hold_is_its_dupli
     world = cluster("a", "b", "c")
     key, id = key_at("a", world), MessageId("a", world["a"].incarnation, 1)
     world.kill("a")
+    world.cut("b", "c")  # or c would have it from b
     world.copy("b", "a").put(id, Message(b"once", key=key))
     world.settle(4)
     world.start("a")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from dqtw.core.copy import Copy
+from dqtw.core.copy import Copy, digest_ints_max
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import (
     Applied,
@@ -305,7 +305,7 @@ def test_rule_03_a_chunk_has_a_bound_in_messages_too() -> None:
     session = Session(copy, "token")
     for n in range(1, chunk_messages_max + 2):
         copy.put(MessageId("a", old, n), Message(b""))
-        session.note_recovered(MessageId("a", old, n))
+    session.note_recovered(copy.live_ids)
     assert [len(session.take_chunk(0).put) for _ in range(3)] == [chunk_messages_max, 1, 0]
 
 
@@ -330,7 +330,7 @@ def test_rule_03_what_has_left_the_copy_before_it_was_sent_is_told_as_removed() 
     copy = Copy("a")
     session = Session(copy, "token")
     [id] = keep(copy, 1)
-    session.note_recovered(id)
+    session.note_recovered(copy.live_ids)
     copy.remove(id)
     chunk = session.take_chunk(0)
     assert (list(chunk.gone), chunk.put) == ([id], ())
@@ -493,6 +493,47 @@ def test_rule_06_what_one_peer_has_given_is_not_fetched_from_another() -> None:
     gate.open()
     world.settle(2)
     assert [type(each.what) for each in world.sent if each.address == "c"].count(Fetched) == 1
+
+
+def test_rule_06_what_one_peer_has_given_is_not_told_to_another_that_has_it() -> None:
+    """Nor does it travel back to those who hold it already."""
+    world, ids = many_needed("b", "c")
+    world.settle(6)
+    assert list(world.copy("a", "a").live) == ids
+    assert world["a"].owner.links.needed == 0
+    assert not any(each.put for name in ("b", "c") for each in deltas(world, "a", name, 0))
+
+
+def test_rule_06_a_digest_is_read_as_far_as_the_own_copy_can_be_compared_in_one_go() -> None:
+    """A peer that has nothing tells that in one page; a queue with many holes is not compared with it in one turn."""
+    copy = Copy("a")
+    numbers = range(1, 2 * digest_ints_max, 2)
+    for n in numbers:
+        copy.put(MessageId("a", old, n), Message(b""))
+    session = Session(copy, "token")
+    reads = 0
+    while not session.whole:
+        before = len(session.backlog)
+        session.read(Copy("a").page(session.after))
+        assert len(session.backlog) - before <= digest_ints_max
+        reads += 1
+    assert reads > 1
+    assert session.backlog == copy.live_ids
+
+
+def test_rule_06_removals_of_a_large_queue_are_taken_over_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer tells with two ints that a million messages are gone; to remove them takes a while."""
+    monkeypatch.setattr("dqtw.core.session.removals_max", 10)
+    mine, theirs = Copy("a"), Copy("a")
+    for copy in (mine, theirs):
+        keep(copy, 35)
+    theirs.gone(theirs.live_ids)
+    session = Session(mine, "token")
+    parts = []
+    while not session.whole:
+        parts.append(len(mine.gone(session.read(theirs.page(session.after)).gone)))
+    assert parts == [10, 10, 10, 5]
+    assert not mine.live
 
 
 def test_rule_06_what_is_gone_when_it_is_to_be_fetched_is_removed_here() -> None:
