@@ -16,7 +16,12 @@ retry_after_s: Final = 0.5
 
 
 class Exchange:
-    """One copy on its way to be equal with one peer's; the home of its opener."""
+    """One copy on its way to be equal with one peer's; the home of its opener.
+
+    Attributes:
+        rises: of the peer, when this began.
+        changes: of the copy, if nobody else has changed it since this began.
+    """
 
     def __init__(
         self, held: HeldCopy, peer: Peer, entropy: Callable[[int], bytes], open_request: Callable[[str], Open]
@@ -25,6 +30,7 @@ class Exchange:
         self.copy = held.copy
         self.keys = held.keys
         self.rises = peer.rises
+        self.changes = held.changes
         self.open_request = open_request
         self.opener = Opener(peer, Role.COPY, self, entropy)
 
@@ -72,12 +78,16 @@ class Exchange:
     def removed(self, opener: Opener, ids: IdSet) -> None:  # noqa: ARG002
         """The peer knows these as removed."""
         if self.held.remove(ids):
-            self.held.changed_elsewhere()
+            self._changed()
 
     def rescued(self, now: float, opener: Opener, put: tuple[Put, ...]) -> None:  # noqa: ARG002
         """The peer had these messages."""
         if self.held.hold(now, put):
-            self.held.changed_elsewhere()
+            self._changed()
+
+    def _changed(self) -> None:
+        self.held.changed_elsewhere()
+        self.changes += 1
 
 
 class Exchanges:
@@ -95,7 +105,7 @@ class Exchanges:
         self._entropy = entropy
         self._open_request = open_request
         self._running: dict[str, Exchange] = {}
-        self._done: dict[tuple[str, str], tuple[int, float]] = {}
+        self._done: dict[tuple[str, str], tuple[int, int, float]] = {}
         self._retry_at: dict[tuple[str, str], float] = {}
         self._everything_since: float | None = None
 
@@ -108,9 +118,15 @@ class Exchanges:
         self._everything_since = now
 
     def is_done(self, queue: str, peer: Peer, since: float = 0.0) -> bool:
-        """Whether this node's copy was equal with the peer's at some moment since, in the peer's present process."""
-        rises, at = self._done.get((queue, peer.id), (-1, 0.0))
-        return rises == peer.rises and at >= since
+        """Whether this node's copy was equal with the peer's at some moment since, in the peer's present process.
+
+        And nobody but the owner has changed the copy here after that.
+        """
+        done = self._done.get((queue, peer.id))
+        if done is None:
+            return False
+        rises, changes, at = done
+        return rises == peer.rises and changes == self._held[queue].changes and at >= since
 
     def begin(self, now: float) -> None:
         """Begin what is due."""
@@ -130,7 +146,7 @@ class Exchanges:
         if running.opener.stage is not Stage.DOWN:
             running.opener.pump(now)
         if running.opener.is_settled:
-            self._done[running.copy.queue, peer.id] = (running.rises, now)
+            self._done[running.copy.queue, peer.id] = (running.rises, running.changes, now)
             running.opener.end(now)
             del self._running[peer.id]
         elif running.opener.stage is Stage.DOWN or running.rises != peer.rises:

@@ -71,6 +71,7 @@ class HeldCopy:
         in_sync: it has said so, and nothing else has changed this copy since.
         shared: messages of this copy were given to another peer since the owner's last delta.
         ready: how many messages the owner could deliver when it last spoke.
+        changes: how many times the copy has changed behind its owner's back.
     """
 
     def __init__(self, queue: str, settings: NodeSettings) -> None:
@@ -83,6 +84,7 @@ class HeldCopy:
         self.in_sync = False
         self.shared = False
         self.ready = 0
+        self.changes = 0
         self._tickets: OrderedDict[tuple[Role, str, str], Ticket] = OrderedDict()
 
     def admit(self, open: Open, token: str, records: list[KeyRecord]) -> Ticket:  # noqa: A002
@@ -118,6 +120,7 @@ class HeldCopy:
         """The copy changed behind its owner's back: what the owner believes of it is no longer so."""
         self._drop_owners()
         self.in_sync = False
+        self.changes += 1
         self.heard_of(max(self.copy.seen.incarnations, default=""))
 
     def given_away(self, ids: Iterable[MessageId]) -> None:  # noqa: ARG002

@@ -18,7 +18,9 @@ from tests.simulation.run import Result, run
 root = Path(__file__).parents[2]
 fresh_seeds = 200
 failed_before = (
+    17,
     1_000_013,
+    1_000_369,
     100623,
     100799,
     200502,

@@ -47,6 +47,22 @@ def test_rule_14_a_dead_owners_copies_are_spread_among_the_survivors() -> None:
     assert [world.bodies(at, "a") for at in ("b", "c", "d")] == [[b"only b has it"]] * 3
 
 
+def test_rule_14_what_a_third_node_brings_later_makes_the_copies_unequal_again() -> None:
+    """Who leaves must not count on a peer for what came in after the two were equal."""
+    world = cluster("a", "b", "c")
+    world.kill("a")
+    world.settle(6)
+    exchanges, peer = world["b"].exchanges, world["b"].peers["c"]
+    assert exchanges.is_done("a", peer)
+    held = world["b"].holder.held["a"]
+    held.copy.put(MessageId("a", old, 1), Message(b"late"))
+    held.changed_elsewhere()
+    assert not exchanges.is_done("a", peer)
+    world.settle(1)
+    assert exchanges.is_done("a", peer)
+    assert world.bodies("c", "a") == [b"late"]
+
+
 def test_rule_14_both_ways_what_either_has_removed_is_removed_at_both() -> None:
     """The same join as with an owner: removals win over messages, in both directions."""
     world = cluster("a", "b", "c", copies=1)
