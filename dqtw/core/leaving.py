@@ -41,14 +41,18 @@ class Drain:
     ) -> None:
         self._since = now
         self._deadline = now + timeout_s
-        self._asked = {peer.id: peer.asked for peer in peers}
         self._links = links
         self._peers = peers
+        self.ask_anew(now)
         self._held = holder.held
         self._exchanges = exchanges
         if not links.is_complete():
             exchanges.include(holder.own)  # no session may ever show who has it
         exchanges.want_everything(now)
+
+    def ask_anew(self, now: float) -> None:  # noqa: ARG002
+        """Rely on nothing that peers have said until now."""
+        self._asked = {peer.id: peer.asked for peer in self._peers}
 
     def departure(self, now: float, *, is_quiet: bool) -> Departure | None:
         """Whether the process may go now, and how."""
@@ -106,10 +110,15 @@ class HandOver:
         self._peers = peers
         self._exchanges = exchanges
         self._ask_at = now
-        self._heirs: dict[str, Asked] = {}  # what those say who have all
-        self._heard_at: float | None = None  # when some peer heard the newer process last
+        self.ask_anew(now)
         exchanges.include(holder.own)
         exchanges.want_everything(now)
+
+    def ask_anew(self, now: float) -> None:
+        """Rely on nothing that peers have said until now."""
+        self._heirs: dict[str, Asked] = {}  # what those say who have all
+        self._heard_at = now  # when some peer heard the newer process last, as far as is known
+        self._asked = {peer.id: peer.asked for peer in self._peers}
 
     def pump(self, now: float) -> None:
         """Ask the peers what they know of the newer process."""
@@ -121,16 +130,19 @@ class HandOver:
 
     def departure(self, now: float) -> Departure | None:
         """Whether the process may go now, and how."""
-        silent_since = self._since if self._heard_at is None else max(self._heard_at, self._since)
-        has_died = now - silent_since > successor_silent_s
-        may_go = any(self._is_in_sync(asked) or has_died for asked in self._heirs.values())
+        has_died = now - self._heard_at > successor_silent_s
+        heirs = [asked for id, asked in self._heirs.items() if self._is_heir(now, self._peers[id])]
+        may_go = any(self._is_in_sync(asked) or has_died for asked in heirs)
         return Departure(Status.FENCED, 0) if may_go else None
 
     def _is_in_sync(self, asked: Asked) -> bool:
         return asked.in_sync and asked.greatest > self._incarnation
 
+    def _is_heir(self, now: float, peer: Peer) -> bool:
+        return peer.stays(now, self._asked[peer.id]) and self._has_all(peer)
+
     def _has_all(self, peer: Peer) -> bool:
-        return not peer.leaving and all(self._exchanges.is_done(queue, peer, self._since) for queue in self._copies)
+        return all(self._exchanges.is_done(queue, peer, self._since) for queue in self._copies)
 
     def _answered(self, peer: Peer, had_all: bool, now: float, answer: PeerAnswer) -> None:  # noqa: FBT001
         self._heirs.pop(peer.id, None)
@@ -138,6 +150,6 @@ class HandOver:
             return
         is_newer = answer.greatest > self._incarnation and answer.owner_boot not in ("", self._boot)
         if is_newer and answer.heard_s_ago < successor_silent_s:
-            self._heard_at = now - answer.heard_s_ago
-        if had_all and self._has_all(peer) and not answer.leaving:
+            self._heard_at = max(self._heard_at, now - answer.heard_s_ago)
+        if had_all and self._is_heir(now, peer):
             self._heirs[peer.id] = answer

@@ -135,6 +135,12 @@ class Life:
             for peer in self._peers:
                 peer.ask(now, Ask(self._settings.node), _only_heard)
 
+    def begin_again(self, now: float) -> None:
+        """This process itself was not running: who was to inherit from it may be gone."""
+        for leaving in (self._drain, self._hand_over):
+            if leaving is not None:
+                leaving.ask_anew(now)
+
     def look_for_readiness(self, now: float) -> None:
         """See whether everything is regained that can be had."""
         if self.is_serving and not self.was_ready and all(map(self._is_regained(now), self._holder.held.values())):

@@ -174,6 +174,7 @@ class Node:
             for peer in self.peers:
                 peer.forgive(now)
             self.doubt.begin_again(now)
+            self.life.begin_again(now)
         self._last_step = now
 
     def _turn(self, now: float) -> None:

@@ -559,6 +559,25 @@ def test_rule_12_with_nobody_to_take_it_a_node_exits_with_4_and_the_true_count()
     assert world.departed == {"a": Departure(Status.ALONE, 4)}
 
 
+def test_rule_12_who_stayed_before_a_pause_may_be_gone_after_it() -> None:
+    """A node that stood still while it was leaving asks anew whether anybody is there."""
+    world = cluster("a", "b", drain_timeout_s=5)
+    world.push("a", b"of a")
+    world.settle()
+    world.hold(Delta, by="b", at="a")
+    world.settle(1.5)
+    world.drain("b")
+    world.settle(0.7)
+    assert world["b"].peers["a"].stays(world.processes["b"].latest, 0)
+    world.pause("b")
+    world.settle(1)
+    world.kill("a")
+    world.settle(20)
+    world.resume("b")
+    world.settle(1)
+    assert world.departed == {"b": Departure(Status.ALONE, 1)}
+
+
 def test_rule_12_messages_of_others_that_no_other_node_holds_are_counted_too() -> None:
     """A copy may be the last one."""
     world = cluster("a", "b", copies=1, drain_timeout_s=20)
