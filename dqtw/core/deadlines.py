@@ -51,11 +51,12 @@ class Deadlines(Generic[K]):
     def pop_due(self, now: float) -> list[K]:
         """Take out every key that is due, in the order in which they fell due."""
         due: list[K] = []
-        while True:
+        while self._heap and self._heap[0][0] <= now:
             first = self.next()
             if first is None or first > now:
-                return due
+                break
             due.append(self.pop())
+        return due
 
     def pop(self) -> K:
         """Take out the key that falls due first.

@@ -63,6 +63,10 @@ class Doubt:
         parked, self._parked = self._parked, []
         return parked
 
+    def nobody_waits(self) -> None:
+        """There is nobody to hand a message to; for who comes next, the peers are asked anew if there is doubt."""
+        self._since = None
+
     def is_cleared(self, now: float) -> bool:
         """Whether messages may be handed to those who wait; if not, the peers are asked."""
         if not self._links.in_doubt(now):

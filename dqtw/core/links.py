@@ -31,6 +31,7 @@ class Links:
         self._copies = copies
         self._owner = owner
         self._openers = {peer.id: Opener(peer, Role.OWNER, self, entropy) for peer in peers}
+        self._in_session: list[str] = []
         self._wanted: set[str] = set()
         self._needed = Needed(owner.copy.queue)
 
@@ -43,8 +44,8 @@ class Links:
         return self._openers[peer]
 
     def in_session(self) -> list[str]:
-        """The peers in session now."""
-        return [peer for peer, opener in self._openers.items() if opener.in_session]
+        """The peers in session now; not to be changed."""
+        return self._in_session
 
     def all_joined(self) -> bool:
         """Whether every peer is in session, and has nothing that is not here."""
@@ -77,7 +78,7 @@ class Links:
         Raises:
             Unreplicated: too few peers are in session.
         """
-        have = 1 + len(self.in_session())
+        have = 1 + len(self._in_session)
         if have < self._copies:
             raise Unreplicated(f"a push needs {self._copies} copies, {have} can be had now")
 
@@ -172,11 +173,17 @@ class Links:
 
     def session_begun(self, opener: Opener) -> None:
         """The peer is in session."""
+        self._see_who_is_in_session()
         self._owner.peer_joined(opener.peer.id)
 
     def session_ended(self, opener: Opener) -> None:
         """The peer is no longer in session."""
+        self._see_who_is_in_session()
         self._owner.peer_left(opener.peer.id)
+
+    def _see_who_is_in_session(self) -> None:
+        """Every push and removal asks; so it is not looked at anew each time."""
+        self._in_session = [peer for peer, opener in self._openers.items() if opener.in_session]
 
     def fenced(self, now: float, opener: Opener, greatest: str) -> None:  # noqa: ARG002
         """The peer knows a greater incarnation."""

@@ -192,7 +192,9 @@ class Node:
                 self.life.tell_what_is_missing(now)
         for each in self.doubt.pop_cleared(now):
             self._carry_out(now, each.ticket, each.command, is_cleared=True)
-        if self.life.is_serving and self.doubt.is_cleared(now):
+        if not self.owner.is_awaited:
+            self.doubt.nobody_waits()
+        elif self.life.is_serving and self.doubt.is_cleared(now):
             self.owner.settle(now)
 
     # Doing what is asked.

@@ -196,6 +196,11 @@ class Owner:
         """Whether nothing is under way."""
         return not self.intake.pushes and not self._removals
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for a message or a slot."""
+        return bool(self.polls or self.intake.slots)
+
     def settle(self, now: float) -> None:
         """Serve whoever waits for what has become free; one gives way to the other until nothing moves."""
         while (self.polls and self._serve_polls(now)) or self.intake.serve_slots(now):

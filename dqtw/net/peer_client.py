@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, TypeAlias, cast
 
 from attrs import frozen
@@ -17,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.http_headers import Headers
+from typing_extensions import override
 
 from dqtw.core.calls import call_timeout_s
 from dqtw.core.commands import Push, wait_max_s
@@ -26,6 +26,7 @@ from dqtw.core.peer_messages import Asking, Declined, Failed, Fetch, Forward, Pe
 from dqtw.net.peer_auth import Credentials, Signer, auth_header
 from dqtw.net.peer_limits import PeerLimits
 from dqtw.net.peer_pool import PeerPool, PlainAgent, WholeBody, read_body, refuse_body
+from dqtw.net.peer_url import ready_url
 from dqtw.wire import peer
 from dqtw.wire.peer_kinds import bare
 from dqtw.wire.problem import problem_type
@@ -51,6 +52,18 @@ def deadline_s(request: PeerRequest) -> float:
 
 class _NotSent(PeerFault):
     """The request never left this node."""
+
+
+class _NoCookies(IndexableCookieJar):
+    """Sends none and keeps none, without looking for any."""
+
+    @override
+    def add_cookie_header(self, request: Any) -> None:
+        pass
+
+    @override
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        pass
 
 
 @frozen
@@ -116,8 +129,7 @@ class PeerClient:
         return route
 
     def _client(self, pool: PeerPool) -> HTTPClient:
-        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        return HTTPClient(PlainAgent(self._agent_of(pool)), no_cookies, WholeBody)
+        return HTTPClient(PlainAgent(self._agent_of(pool)), _NoCookies(), WholeBody)
 
     async def _ask(self, route: _Route, asking: Asking) -> PeerAnswer:
         """Ask, when it is this request's turn: a session never waits, but of forwards not all go at once."""
@@ -138,7 +150,7 @@ class PeerClient:
         shown = self._signer.sign(path, asking.peer, body) if self._signer is not None else None
         try:
             response = await route.client.post(
-                asking.url.rstrip("/") + path,
+                ready_url(asking.url.rstrip("/") + path),
                 headers=_headers(asking.peer, shown),
                 data=body,
                 allow_redirects=False,
