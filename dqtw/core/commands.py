@@ -14,6 +14,7 @@ from dqtw.core.message import Message, MessageId, Receipt, content_type_default
 
 wait_max_s = 30.0
 get_count_max = 1000
+batch_count_max = 1000
 get_bytes_max = 16 * 1024 * 1024  # a get stops before the next message once it has this much
 
 
@@ -87,6 +88,17 @@ class Inspect:
 
 ById: TypeAlias = Ack | Nack | Touch | GiveBack | Inspect
 Command: TypeAlias = Push | Get | ById
+Batchable: TypeAlias = Ack | GiveBack
+
+
+@frozen
+class Batch:
+    """Commands of one node for another, at most `batch_count_max`, each for itself. Answered with `Outcomes`."""
+
+    commands: tuple[Batchable, ...]
+
+
+Forwardable: TypeAlias = Command | Batch
 
 
 class State(Enum):
@@ -143,3 +155,10 @@ class Inspected:
 
 Success: TypeAlias = Pushed | Delivered | Done | Inspected
 Outcome: TypeAlias = Success | Refusal
+
+
+@frozen
+class Outcomes:
+    """What each command of a batch came to, in their order."""
+
+    outcomes: tuple[Outcome, ...]

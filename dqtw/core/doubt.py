@@ -55,7 +55,7 @@ class Doubt:
         if not self._parked:
             return []
         cleared = [each for each in self._parked if self._links.is_fresh(now, each.since)]
-        self._parked = [each for each in self._parked if each not in cleared]
+        self._parked = [each for each in self._parked if not self._links.is_fresh(now, each.since)]
         return cleared
 
     def pop_all(self) -> list[Parked]:

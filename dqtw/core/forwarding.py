@@ -4,26 +4,31 @@ A get that finds nothing here stands in line like any other, and meanwhile the p
 asked one after the other. Whatever comes first is its answer; what comes too late is given back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
 from attrs import define, field
 
+from dqtw.core.batches import Piles
 from dqtw.core.calls import call_timeout_s
 from dqtw.core.commands import (
     Ack,
+    Batchable,
     Command,
     Delivered,
+    Delivery,
     Done,
+    Forwardable,
     Get,
     GiveBack,
     Inspect,
     Outcome,
+    Outcomes,
     Push,
     wait_max_s,
 )
-from dqtw.core.errors import Fenced, OwnerDown, Refusal, Starting, Uncertain
+from dqtw.core.errors import Fenced, OwnerDown, Refusal, Starting, Uncertain, Unknown
 from dqtw.core.holder import HeldCopy
 from dqtw.core.message import Receipt
 from dqtw.core.peer_messages import Declined, Failed, Forward, Forwarded, PeerAnswer
@@ -39,6 +44,42 @@ class Hunt:
 
     get: Get
     left: list[Peer] = field(factory=list)
+
+
+@define
+class Completion:
+    """A get whose messages are to be removed before they are handed out.
+
+    Attributes:
+        delivered: what the peer has leased to it.
+        missing_count: of how many it has not said what became of them.
+        removed: what is surely removed, and may be handed out.
+        left: what surely is not, and is given back.
+        is_in_doubt: whether there are others, of which that can't be known, so that nobody may have them from here.
+    """
+
+    delivered: Delivered
+    missing_count: int
+    removed: set[Receipt] = field(factory=set)
+    left: list[Delivery] = field(factory=list)
+    is_in_doubt: bool = False
+
+    def take(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Note what became of a removal; who hears `unknown` was not the one who removed it."""
+        self.missing_count -= 1
+        if isinstance(outcome, Done):
+            self.removed.add(delivery.receipt)
+        elif not isinstance(outcome, Refusal) or isinstance(outcome, Uncertain):
+            self.is_in_doubt = True
+        elif not isinstance(outcome, Unknown):
+            self.left.append(delivery)
+
+    def outcome(self) -> Outcome:
+        """What the client gets."""
+        deliveries = tuple(each for each in self.delivered.deliveries if each.receipt in self.removed)
+        if self.is_in_doubt and not deliveries:
+            return Uncertain("the message was to be removed at delivery; whether it was is not known")
+        return Delivered(deliveries)
 
 
 class Forwarding:
@@ -60,7 +101,8 @@ class Forwarding:
         self._hunts: dict[int, Hunt] = {}
         self._out: dict[str, int] = dict.fromkeys(held, 0)
         self._numbers: dict[str, int] = dict.fromkeys(held, 0)
-        self._completing: dict[int, Delivered] = {}
+        self._completing: set[int] = set()
+        self._piles = Piles(self._ask)
         self._turn = 0
 
     def forward(self, now: float, ticket: int, owner: str, command: Command) -> None:
@@ -71,21 +113,29 @@ class Forwarding:
             Starting: this process has no incarnation yet, by which others know it.
         """
         peer = self._peers[owner]
+        took = partial(self._forwarded, ticket, command)
         if not _can_be_asked(now, peer):
             raise OwnerDown(f"{owner} must answer this, and can't be reached")
         if not self._own.incarnation:
             raise Starting("this node has yet to learn what its peers know of it")
+        if isinstance(command, Batchable):
+            self._piles.add(peer, command, took)
+            return
         wait_s = min(command.wait_s, wait_max_s) if isinstance(command, Push) else 0.0
         timeout_s = forward_timeout_s + (wait_s + forward_timeout_s * 2 if isinstance(command, Push) else 0.0)
-        self._ask(now, peer, command, partial(self._forwarded, ticket, command), timeout_s)
+        self._ask(now, peer, command, took, timeout_s)
 
-    def _ask(self, now: float, peer: Peer, command: Command, then: Then, timeout_s: float = call_timeout_s) -> None:
+    def pump(self, now: float) -> None:
+        """Forward what came up in this turn and can go together."""
+        self._piles.send(now)
+
+    def _ask(self, now: float, peer: Peer, command: Forwardable, then: Then, timeout_s: float = call_timeout_s) -> None:
         self._numbers[peer.id] += 1
         forward = Forward(self._node, self._own.incarnation, peer.boot, self._numbers[peer.id], command)
         peer.ask(now, forward, then, timeout_s)
 
     def _forwarded(self, ticket: int, command: Command, now: float, answer: PeerAnswer) -> None:  # noqa: ARG002
-        outcome = answer.outcome if isinstance(answer, Forwarded) else _lost(answer)
+        outcome = _outcome(answer)
         if isinstance(outcome, Fenced):
             outcome = OwnerDown("the owner is being replaced")
         elif isinstance(outcome, Uncertain) and isinstance(command, Inspect):  # it changes nothing
@@ -114,14 +164,16 @@ class Forwarding:
     def withdraw(self, ticket: int) -> bool:
         """Its client is gone: what still comes for it is given back; whether its answer was to come from here."""
         self._hunts.pop(ticket, None)  # who still stands in line is answered by nobody; who does not, by someone else
-        return self._completing.pop(ticket, None) is not None
+        is_completing = ticket in self._completing
+        self._completing.discard(ticket)
+        return is_completing
 
-    def abandon(self, refusal: Refusal) -> None:
-        """Ask for nobody any more."""
+    def abandon(self) -> None:
+        """Ask for nobody any more; what is being removed for a client may be removed, and it gets nothing."""
         self._hunts.clear()
-        completing, self._completing = self._completing, {}
-        for ticket in completing:
-            self._answer(ticket, refusal)
+        completing, self._completing = self._completing, set()
+        for ticket in sorted(completing):
+            self._answer(ticket, Uncertain("this node was replaced before it was known what is removed"))
 
     def _candidates(self, now: float) -> list[Peer]:
         """The peers whose copies are not empty, each get starting with another one; asked from the last on."""
@@ -152,41 +204,44 @@ class Forwarding:
                 self._go_on(now, ticket)
         elif ticket not in self._hunts or not self._own.is_waiting(ticket):
             self._hunts.pop(ticket, None)
-            self._give_back(now, peer, outcome)
+            self._give_back(peer, outcome.deliveries)
         else:
             get = self._hunts.pop(ticket).get
             self._own.leave(ticket)
             if get.ack_now:
-                self._complete(now, ticket, peer, outcome)
+                self._complete(ticket, peer, outcome)
             else:
                 self._answer(ticket, outcome)
             self.hinted(now, peer.id)
 
-    def _give_back(self, now: float, peer: Peer, delivered: Delivered) -> None:
-        for delivery in delivered.deliveries:
-            self._ask(now, peer, GiveBack(delivery.receipt), _nobody_asked)
+    def _give_back(self, peer: Peer, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            self._piles.add(peer, GiveBack(delivery.receipt), _nobody_asked)
 
-    def _complete(self, now: float, ticket: int, peer: Peer, delivered: Delivered) -> None:
+    def _complete(self, ticket: int, peer: Peer, delivered: Delivered) -> None:
         """Remove what is to be removed at delivery, and only then hand it out."""
-        self._completing[ticket] = delivered
-        unanswered = [delivery.receipt for delivery in delivered.deliveries]
-        removed: set[Receipt] = set()
+        self._completing.add(ticket)
+        completion = Completion(delivered, len(delivered.deliveries))
+        for delivery in delivered.deliveries:
+            then = partial(self._removed, ticket, peer, completion, delivery)
+            self._piles.add(peer, Ack(delivery.receipt.id), then)
 
-        def acked(receipt: Receipt, now: float, answer: PeerAnswer) -> None:  # noqa: ARG001
-            unanswered.remove(receipt)
-            if isinstance(answer, Forwarded) and isinstance(answer.outcome, Done):
-                removed.add(receipt)
-            if not unanswered and self._completing.pop(ticket, None) is not None:
-                self._hand_out(ticket, delivered, removed)
-
-        for receipt in list(unanswered):
-            self._ask(now, peer, Ack(receipt.id), partial(acked, receipt))
-
-    def _hand_out(self, ticket: int, delivered: Delivered, removed: set[Receipt]) -> None:
-        """Hand out what is surely removed; of the rest that can't be known, so nobody may have it from here."""
-        deliveries = tuple(each for each in delivered.deliveries if each.receipt in removed)
-        lost = Uncertain("the message was to be removed at delivery; whether it was is not known")
-        self._answer(ticket, Delivered(deliveries) if deliveries else lost)
+    def _removed(
+        self,
+        ticket: int,
+        peer: Peer,
+        completion: Completion,
+        delivery: Delivery,
+        now: float,  # noqa: ARG002
+        answer: PeerAnswer,
+    ) -> None:
+        completion.take(delivery, _outcome(answer))
+        if completion.missing_count:
+            return
+        self._give_back(peer, completion.left)
+        if ticket in self._completing:  # else its client is gone
+            self._completing.discard(ticket)
+            self._answer(ticket, completion.outcome())
 
 
 def _can_be_asked(now: float, peer: Peer) -> bool:
@@ -194,8 +249,10 @@ def _can_be_asked(now: float, peer: Peer) -> bool:
     return peer.is_up(now) and bool(peer.boot)
 
 
-def _lost(answer: PeerAnswer) -> Refusal:
-    """What to make of a forward that was not answered with an outcome."""
+def _outcome(answer: PeerAnswer) -> Outcome:
+    """What a forwarded command came to, as far as can be known."""
+    if isinstance(answer, Forwarded) and not isinstance(answer.outcome, Outcomes):
+        return answer.outcome
     if isinstance(answer, Declined) or (isinstance(answer, Failed) and not answer.was_sent):
         return OwnerDown("the node that must answer this did not, and has done nothing")
     return Uncertain("the owner was asked, and its answer was lost")

@@ -15,6 +15,7 @@ from dqtw.core.doubt import Doubt
 from dqtw.core.effects import Answer, Effect, Event, Reply
 from dqtw.core.errors import Fenced, Full, Refusal, Starting, TooLarge, Unreplicated
 from dqtw.core.exchange import Exchanges
+from dqtw.core.favours import Favours
 from dqtw.core.forwarding import Forwarding
 from dqtw.core.health import Check, Health
 from dqtw.core.holder import Holder, OwnCopy
@@ -23,7 +24,7 @@ from dqtw.core.incarnation import fresh_incarnation, random_bytes
 from dqtw.core.life import Life, Phase
 from dqtw.core.message import MessageId
 from dqtw.core.owner import Owner
-from dqtw.core.peer_messages import Forward, Forwarded, Open, PeerAnswer, PeerRequest, Role
+from dqtw.core.peer_messages import Forward, Open, PeerAnswer, PeerRequest, Role
 from dqtw.core.peers import Peers
 from dqtw.core.queue import unknown
 from dqtw.core.replays import Replays
@@ -54,7 +55,6 @@ class Node:
         self.boot = entropy(boot_bytes).hex()
         self._entropy = entropy
         self._effects: list[Effect] = []
-        self._foreign: set[int] = set()  # tickets of commands that peers have forwarded
         self._last_step = now
         self._look_at = now
         self.peers = Peers(settings.node, self.boot, settings.peers, self._effects.append, self._note)
@@ -63,7 +63,7 @@ class Node:
         self.holder = Holder(settings, self.boot, self.peers, entropy, self, own)
         self.exchanges = Exchanges(self.holder.held, self.peers, entropy, self._open_copy)
         self.forwarding = Forwarding(settings.node, self.peers, self.holder.held, self.owner, self.answer)
-        self._replays = Replays(settings.node, self.boot, self.holder.held)
+        self._favours = Favours(Replays(settings.node, self.boot, self.holder.held), self._effects.append)
         self.doubt = Doubt(self.owner.links, settings.max_waiting)
         start = Start(
             now,
@@ -93,7 +93,8 @@ class Node:
         """Do what a peer asks; the reply is an effect, of this call or of a later one."""
         self.tick(now)
         if isinstance(request, Forward):
-            self._forwarded(now, ticket, request)
+            for each, command in self._favours.begin(ticket, request):
+                self._carry_out(now, each, command)
         else:
             self._effects.append(Reply(ticket, self.holder.answer(now, request)))
         self._turn(now)
@@ -125,6 +126,7 @@ class Node:
         Requests to peers are made up here, so that all that came in since the last call shares one.
         """
         self._turn(now)
+        self.forwarding.pump(now)
         self.owner.links.pump(now)
         self.exchanges.carry_on(now)
         departure = self.life.departure(now)
@@ -199,14 +201,6 @@ class Node:
 
     # Doing what is asked.
 
-    def _forwarded(self, now: float, ticket: int, forward: Forward) -> None:
-        refusal = self._replays.refusal(forward)
-        if refusal is None:
-            self._foreign.add(ticket)
-            self._carry_out(now, ticket, forward.command)
-        else:
-            self._effects.append(Reply(ticket, refusal))
-
     def _carry_out(self, now: float, ticket: int, command: Command, *, is_cleared: bool = False) -> None:
         try:
             match command:
@@ -225,7 +219,7 @@ class Node:
         self._check_open()
         if push.key is not None:
             home = home_of(push.key, self.settings.members)
-            if home != self.settings.node and ticket not in self._foreign:
+            if home != self.settings.node and ticket not in self._favours:
                 self.forwarding.forward(now, ticket, home, push)
                 return
             if not self.owner.links.rescue_is_done():
@@ -239,7 +233,7 @@ class Node:
         self._check_open()
         if not is_cleared and self.owner.links.in_doubt(now):
             self.doubt.park(now, ticket, get)
-        elif ticket in self._foreign:
+        elif ticket in self._favours:
             self.owner.get(now, ticket, evolve(get, wait_s=0.0))
         elif self.owner.ready_count() or not len(self.peers):
             self.owner.get(now, ticket, get)
@@ -251,7 +245,7 @@ class Node:
         if self.phase is Phase.FENCED:
             raise self.life.refusal()
         if id.node != self.settings.node:
-            if id.node not in self.peers or ticket in self._foreign:
+            if id.node not in self.peers or ticket in self._favours:
                 raise unknown(id)
             self.forwarding.forward(now, ticket, id.node, command)
             return
@@ -301,10 +295,7 @@ class Node:
         """Answer a request of a client, here or at a peer."""
         if isinstance(outcome, Refusal):
             self.owner.totals["refused_" + outcome.code] += 1
-        if ticket in self._foreign:
-            self._foreign.discard(ticket)
-            self._effects.append(Reply(ticket, Forwarded(outcome)))
-        else:
+        if not self._favours.answer(ticket, outcome):
             self._effects.append(Answer(ticket, outcome))
 
     def is_serving(self) -> bool:
@@ -355,7 +346,7 @@ class Node:
         """A peer knows a greater incarnation of this node."""
         if self.life.fence(now, greatest):
             self.owner.abandon(self.life.refusal())
-            self.forwarding.abandon(self.life.refusal())
+            self.forwarding.abandon()
             for each in self.doubt.pop_all():
                 self.answer(each.ticket, self.life.refusal())
 

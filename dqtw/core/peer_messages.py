@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from attrs import field, frozen
 
-from dqtw.core.commands import Command, Outcome
+from dqtw.core.commands import Forwardable, Outcome, Outcomes
 from dqtw.core.copy import Digest
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import Message, MessageId
@@ -131,7 +131,7 @@ class Forward:
     incarnation: str
     to: str
     number: int
-    command: Command
+    command: Forwardable
 
 
 PeerRequest: TypeAlias = Ask | Open | Page | Delta | Fetch | Forward
@@ -224,7 +224,7 @@ class Fetched:
 class Forwarded:
     """What the command came to."""
 
-    outcome: Outcome
+    outcome: Outcome | Outcomes
 
 
 @frozen

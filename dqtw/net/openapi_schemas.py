@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-from dqtw.core.commands import State, get_count_max
+from dqtw.core.commands import State, batch_count_max, get_count_max
 from dqtw.core.message import content_type_chars_max, key_chars_max
 from dqtw.wire.problem import statuses
-from dqtw.wire.rest_batch import batch_count_max
 from dqtw.wire.values import seconds_chars_max
 
 Schema = dict[str, Any]

@@ -5,6 +5,7 @@ from typing import Final
 
 from dqtw.core.commands import (
     Ack,
+    Batch,
     Delivered,
     Delivery,
     Done,
@@ -13,10 +14,12 @@ from dqtw.core.commands import (
     Inspect,
     Inspected,
     Nack,
+    Outcomes,
     Push,
     Pushed,
     State,
     Touch,
+    batch_count_max,
     get_count_max,
 )
 from dqtw.core.errors import BadRequest, KeyReused, LeaseLost, NotNow, PeerFault, Refusal, TooLarge, Unknown
@@ -44,18 +47,26 @@ from dqtw.wire.peer_values import content_type, count, key
 message_id: Final = parsed(MessageId.parse)
 receipt: Final = parsed(Receipt.parse)
 
+_batchable: Final[Cases] = MappingProxyType(
+    {
+        "ack": ((Ack,), record(Ack, id=message_id)),
+        "give_back": ((GiveBack,), record(GiveBack, receipt=receipt)),
+    }
+)
+_batch = record(Batch, commands=several(one_of(_batchable), batch_count_max))
+
 commands: Final[Cases] = MappingProxyType(
     {
+        **_batchable,
         "push": ((Push,), record(Push, body=blob, content_type=content_type, key=or_nil(key), wait_s=seconds)),
         "get": (
             (Get,),
             record(Get, count_max=whole(1, get_count_max), wait_s=seconds, lease_s=or_nil(seconds), ack_now=flag),
         ),
-        "ack": ((Ack,), record(Ack, id=message_id)),
         "nack": ((Nack,), record(Nack, receipt=receipt, delay_s=seconds)),
         "touch": ((Touch,), record(Touch, receipt=receipt, lease_s=or_nil(seconds))),
-        "give_back": ((GiveBack,), record(GiveBack, receipt=receipt)),
         "inspect": ((Inspect,), record(Inspect, id=message_id)),
+        "batch": ((Batch,), _batch),
     }
 )
 command: Final = one_of(commands)
@@ -101,11 +112,18 @@ def _refused(code: type[Refusal], detail: str) -> Refusal:
     return code(detail)
 
 
+_batch_outcomes: Final[Cases] = MappingProxyType(
+    {
+        "done": ((Done,), record(Done)),
+        "refused": (_refusal_types, record(_refused, code=judged(_refusal_of), detail=prose)),
+    }
+)
+
 outcomes: Final[Cases] = MappingProxyType(
     {
+        **_batch_outcomes,
         "pushed": ((Pushed,), record(Pushed, id=message_id, copies=count, members=count, duplicate=flag)),
         "delivered": ((Delivered,), record(Delivered, deliveries=_deliveries)),
-        "done": ((Done,), record(Done)),
         "inspected": (
             (Inspected,),
             record(
@@ -117,7 +135,7 @@ outcomes: Final[Cases] = MappingProxyType(
                 age_s=seconds,
             ),
         ),
-        "refused": (_refusal_types, record(_refused, code=judged(_refusal_of), detail=prose)),
+        "outcomes": ((Outcomes,), record(Outcomes, outcomes=several(one_of(_batch_outcomes), batch_count_max))),
     }
 )
 outcome: Final = one_of(outcomes)

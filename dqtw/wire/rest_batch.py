@@ -6,16 +6,15 @@ Each item stands for itself: what can't be read becomes that item's refusal, and
 import binascii
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from dqtw.core.commands import Ack, Delivery, Outcome, Push, Pushed
+from dqtw.core.commands import Ack, Delivery, Outcome, Push, Pushed, batch_count_max
 from dqtw.core.errors import BadRequest, Refusal, TooLarge
 from dqtw.core.message import content_type_default, parse_id_or_receipt
 from dqtw.wire.problem import Answer, json_answer, json_type
 from dqtw.wire.rest import pushed_document, quote
 from dqtw.wire.values import parse_content_type, parse_key
 
-batch_count_max: Final = 1000
 _push_names = frozenset({"text", "base64", "type", "key"})
 
 
@@ -23,7 +22,7 @@ def parse_push_batch(body: bytes, body_bytes_max: int) -> list[Push | Refusal]:
     """Read a batch of pushes, in their order.
 
     Raises:
-        BadRequest: the body is no JSON array, or has more than 1000 items.
+        BadRequest: the body is no JSON array, or has more than `batch_count_max` items.
     """
     return [_push_item(item, body_bytes_max) for item in _array(body)]
 
@@ -32,7 +31,7 @@ def parse_ack_batch(body: bytes) -> list[Ack | Refusal]:
     """Read a batch of receipts and ids, in their order.
 
     Raises:
-        BadRequest: the body is no JSON array, or has more than 1000 items.
+        BadRequest: the body is no JSON array, or has more than `batch_count_max` items.
     """
     return [_ack_item(item) for item in _array(body)]
 

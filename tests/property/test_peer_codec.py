@@ -57,16 +57,20 @@ commands = st.one_of(
     st.builds(c.GiveBack, receipts),
     st.builds(c.Inspect, ids),
 )
+parts = st.builds(c.Ack, ids) | st.builds(c.GiveBack, receipts)
 deliveries = st.builds(
     c.Delivery, receipts, numbers, seconds, st.builds(Message, bodies, content_types, st.none() | keys)
 )
+refusals = st.builds(lambda made, detail: made(detail), st.sampled_from(_refusal_types), prose)
 outcomes = st.one_of(
     st.builds(c.Pushed, ids, counts, counts, flags),
     st.builds(c.Delivered, st.lists(deliveries, max_size=4).map(tuple)),
     st.builds(c.Done),
     st.builds(c.Inspected, st.sampled_from(c.State), counts, counts, content_types, seconds),
-    st.builds(lambda made, detail: made(detail), st.sampled_from(_refusal_types), prose),
+    refusals,
 )
+batches = st.builds(c.Batch, st.lists(parts, max_size=4).map(tuple))
+outcomes_of_batches = st.builds(c.Outcomes, st.lists(st.builds(c.Done) | refusals, max_size=4).map(tuple))
 requests: st.SearchStrategy[Any] = st.one_of(
     st.builds(m.Ask, st.just(queue)),
     st.builds(
@@ -80,7 +84,7 @@ requests: st.SearchStrategy[Any] = st.one_of(
         *(st.just(queue), words, counts, incarnations_or_none, id_sets, puts, records_told, flags, counts),
     ),
     st.builds(m.Fetch, st.just(queue), words, counts, id_sets),
-    st.builds(m.Forward, names, incarnations, words, st.integers(1, number_max), commands),
+    st.builds(m.Forward, names, incarnations, words, st.integers(1, number_max), commands | batches),
 )
 asked: st.SearchStrategy[Any] = st.builds(
     m.Asked, names, words, incarnations_or_none, words | st.just(""), seconds, flags, flags, flags, addresses
@@ -106,7 +110,7 @@ answered: dict[type[Any], st.SearchStrategy[Any]] = {
     m.Page: paged | ending,
     m.Delta: applied | ending,
     m.Fetch: fetched | ending,
-    m.Forward: st.builds(m.Forwarded, outcomes) | ending,
+    m.Forward: st.builds(m.Forwarded, outcomes | outcomes_of_batches) | ending,
 }
 exchanges: st.SearchStrategy[Any] = st.sampled_from(list(samples)).flatmap(
     lambda made: answered[made].map(lambda answer: (samples[made], answer))

@@ -1,6 +1,6 @@
 """Safety: what must hold after each turn of each process."""
 
-from dqtw.core.commands import Ack, Delivered, Get, Inspect, Nack, Outcome, Push, Pushed, Touch
+from dqtw.core.commands import Ack, Delivered, Get, Inspect, Nack, Outcome, Outcomes, Push, Pushed, Touch
 from dqtw.core.effects import Answer, Effect, Reply
 from dqtw.core.leaving import Departure
 from dqtw.core.life import Phase
@@ -25,7 +25,7 @@ from tests.simulation.lives import Lives
 from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.promises import Promises
-from tests.simulation.requests import Request, Requests
+from tests.simulation.requests import Request, Requests, commands_of
 from tests.simulation.scenario import Scenario
 from tests.simulation.trace import Trace, short
 from tests.simulation.violation import require
@@ -81,12 +81,12 @@ class Checker:
             self.lives.check_twins(source)
         if not isinstance(asking.request, Forward):
             return
-        command = asking.request.command
-        if isinstance(command, forwardable):
-            mine = self.requests.asks_for(source, command)
-            require(mine, f"{source} forwards {command}, which no client of its own has asked for")
-        if isinstance(command, Ack) and command.id in self.ledger.fates:
-            self.ledger.fates[command.id].removers[asking] = self._clock.now
+        for command in commands_of(asking.request):
+            if isinstance(command, forwardable):
+                mine = self.requests.asks_for(source, command)
+                require(mine, f"{source} forwards {command}, which no client of its own has asked for")
+            if isinstance(command, Ack) and command.id in self.ledger.fates:
+                self.ledger.fates[command.id].removers[asking] = self._clock.now
 
     def arrived(self, source: Process, target: Process, ticket: int, asking: Asking) -> None:
         """A peer's request has come to a process."""
@@ -129,7 +129,7 @@ class Checker:
         if self._turns % whole_look_every == 0:
             self.look_at_all()
 
-    def _meet(self, now: float, process: Process, ticket: int, outcome: Outcome) -> None:
+    def _meet(self, now: float, process: Process, ticket: int, outcome: Outcome | Outcomes) -> None:
         """Messages may come and go within one turn: learn of them from the answers."""
         request = self.requests.find(process, ticket)
         if request is None:
@@ -290,7 +290,7 @@ def _needed(process: Process) -> int:
     return sum(id not in owner.copy.seen for id in needed)
 
 
-def _outcome(effect: Effect) -> tuple[int, Outcome | None]:
+def _outcome(effect: Effect) -> tuple[int, Outcome | Outcomes | None]:
     if isinstance(effect, Answer):
         return effect.ticket, effect.outcome
     if isinstance(effect, Reply) and isinstance(effect.answer, Forwarded):

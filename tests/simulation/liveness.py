@@ -147,7 +147,8 @@ def _leftovers(process: Process) -> Iterator[str]:
     node = process.node
     left: dict[str, Sized] = {
         "parked requests": node.doubt,
-        "foreign tickets": node._foreign,
+        "foreign tickets": node._favours,
+        "batches": node._favours._batches._parts,
         "hunts": node.forwarding._hunts,
         "completions": node.forwarding._completing,
         "pushes": node.owner.intake.pushes,

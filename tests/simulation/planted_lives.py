@@ -184,7 +184,7 @@ def forward_twice() -> list[Patch]:
 
 @planted("16", "what is to be removed at delivery is handed out before its removal is answered")
 def hand_out_early() -> list[Patch]:
-    def complete(self: Any, now: float, ticket: int, peer: Any, delivered: Delivered) -> None:
+    def complete(self: Any, ticket: int, peer: Any, delivered: Delivered) -> None:
         self._answer(ticket, delivered)
 
     return [(Forwarding, "_complete", complete)]

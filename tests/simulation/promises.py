@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from dqtw.core.commands import (
     Ack,
+    Batch,
+    Command,
     Delivered,
     Done,
     Get,
@@ -12,6 +14,7 @@ from dqtw.core.commands import (
     Inspected,
     Nack,
     Outcome,
+    Outcomes,
     Push,
     Pushed,
     Touch,
@@ -25,7 +28,7 @@ from tests.simulation.deliveries import Deliveries
 from tests.simulation.ledger import Fate, Ledger
 from tests.simulation.network import Network
 from tests.simulation.process import Process
-from tests.simulation.requests import Request, Requests
+from tests.simulation.requests import Request, Requests, commands_of
 from tests.simulation.scenario import Scenario
 from tests.simulation.trace import Trace, short
 from tests.simulation.violation import Violation, require
@@ -75,7 +78,7 @@ class Promises:
 
     # What it came to.
 
-    def answered(self, now: float, request: Request, outcome: Outcome) -> None:
+    def answered(self, now: float, request: Request, outcome: Outcome | Outcomes) -> None:
         """Judge an answer to a client, or to the peer that has forwarded its request.
 
         Raises:
@@ -84,17 +87,25 @@ class Promises:
         name = type(request.command).__name__.lower()
         if request.source is None:
             self._trace.counts[f"{name} {outcome.code if isinstance(outcome, Refusal) else 'ok'}"] += 1
-        match request.command:
+        if isinstance(request.command, Batch) and isinstance(outcome, Outcomes):
+            for command, each in zip(request.command.commands, outcome.outcomes, strict=True):
+                self._judge(now, request, command, each)
+        else:
+            require(not isinstance(outcome, Outcomes), f"{request.process} answers {request.command} with {outcome}")
+            self._judge(now, request, request.command, outcome)  # type: ignore[arg-type]
+
+    def _judge(self, now: float, request: Request, command: Command, outcome: Outcome) -> None:
+        match command:
             case Push():
-                self._push(now, request, request.command, outcome)
+                self._push(now, request, command, outcome)
             case Get() if isinstance(outcome, Delivered):
-                self.deliveries.judge(now, request, request.command, outcome)
+                self.deliveries.judge(now, request, command, outcome)
             case Ack():
-                self._ack(now, request, request.command, outcome)
+                self._ack(now, request, command, outcome)
             case Nack() | Touch() | GiveBack():
-                self._by_receipt(request, request.command, outcome)
+                self._by_receipt(request, command, outcome)
             case Inspect():
-                self._inspect(request, request.command, outcome)
+                self._inspect(request, command, outcome)
 
     def _push(self, now: float, request: Request, push: Push, outcome: Outcome) -> None:
         if isinstance(outcome, Pushed):
@@ -251,4 +262,6 @@ def _said(outcome: Outcome) -> str:
 
 def _carries(remover: object, ack: Ack) -> bool:
     """Whether this is the peer request by which that very command was forwarded."""
-    return isinstance(remover, Asking) and isinstance(remover.request, Forward) and remover.request.command is ack
+    if not isinstance(remover, Asking) or not isinstance(remover.request, Forward):
+        return False
+    return any(each is ack for each in commands_of(remover.request))

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from attrs import define
 
-from dqtw.core.commands import Ack, Command, Get
+from dqtw.core.commands import Ack, Batch, Command, Forwardable, Get
+from dqtw.core.peer_messages import Forward
 from tests.simulation.process import Process
 
 
@@ -16,7 +17,7 @@ class Request:
         source: the process that has forwarded it; None: a client's own.
     """
 
-    command: Command
+    command: Forwardable
     process: Process
     ticket: int
     begun_at: float
@@ -72,5 +73,10 @@ class Requests:
         return isinstance(command, Ack) and self.takes_out(process) is not None
 
 
-def _is_taking(command: Command) -> bool:
+def commands_of(forward: Forward) -> tuple[Command, ...]:
+    """What a forward asks for: one thing, or several."""
+    return forward.command.commands if isinstance(forward.command, Batch) else (forward.command,)
+
+
+def _is_taking(command: Forwardable) -> bool:
     return isinstance(command, Get) and command.ack_now

@@ -4,7 +4,21 @@ from collections import Counter
 from hashlib import blake2b
 from typing import Protocol
 
-from dqtw.core.commands import Ack, Command, Delivered, Get, GiveBack, Inspect, Nack, Outcome, Push, Pushed, Touch
+from dqtw.core.commands import (
+    Ack,
+    Batch,
+    Delivered,
+    Forwardable,
+    Get,
+    GiveBack,
+    Inspect,
+    Nack,
+    Outcome,
+    Outcomes,
+    Push,
+    Pushed,
+    Touch,
+)
 from dqtw.core.errors import Refusal
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import (
@@ -75,9 +89,11 @@ def tell_ids(ids: IdSet) -> str:
     return f"[{' '.join(listed)}{' …' if len(ids) > 4 else ''}]" if listed else "[]"
 
 
-def tell_command(command: Command) -> str:
-    """What a client asks for."""
+def tell_command(command: Forwardable) -> str:
+    """What a client asks for, or a peer for several."""
     match command:
+        case Batch():
+            return ", ".join(map(tell_command, command.commands))
         case Push():
             key = f" key={command.key}" if command.key else ""
             wait = f" wait={command.wait_s:.1f}" if command.wait_s else ""
@@ -91,9 +107,11 @@ def tell_command(command: Command) -> str:
             return f"{type(command).__name__.lower()} {short(command.receipt.id)}.{command.receipt.token[-4:]}"
 
 
-def tell_outcome(outcome: Outcome) -> str:
+def tell_outcome(outcome: Outcome | Outcomes) -> str:
     """What that came to."""
     match outcome:
+        case Outcomes():
+            return f"each: {', '.join(map(tell_outcome, outcome.outcomes))}"
         case Refusal():
             return f"{outcome.code}: {outcome.detail}"
         case Pushed():

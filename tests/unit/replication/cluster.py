@@ -4,6 +4,7 @@ Nothing arrives by itself: `Network.settle` delivers what is on its way, `Networ
 is known by its address, so that two of one node id can live side by side. No two share a clock's zero.
 """
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -80,6 +81,19 @@ class Cluster(Network):
         self._tickets.append(ticket)
         self._run(process, lambda now: process.node.command(now, ticket.number, command))
         return ticket
+
+    def ask_all(self, address: str, commands: Sequence[Command]) -> list[Ticket]:
+        """Let clients ask a node for several things in one turn."""
+        process = self.processes[address]
+        tickets = [Ticket(len(self._tickets) + place) for place in range(len(commands))]
+        self._tickets.extend(tickets)
+
+        def ask(now: float) -> None:
+            for ticket, command in zip(tickets, commands, strict=True):
+                process.node.command(now, ticket.number, command)
+
+        self._run(process, ask)
+        return tickets
 
     def withdraw(self, address: str, ticket: Ticket) -> bool:
         """The client of a request has gone; whether its request is forgotten, and never answered."""

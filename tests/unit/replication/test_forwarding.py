@@ -169,20 +169,6 @@ def test_rule_16_an_ack_now_whose_removal_can_not_be_known_hands_nothing_out() -
     assert get.code == "uncertain"
 
 
-def test_rule_16_of_an_ack_now_for_several_only_those_that_are_surely_removed_are_handed_out() -> None:
-    """A part that is certain is not thrown away for the part that is not."""
-    world = cluster("a", "b")
-    pushed(world, "b", b"one")
-    pushed(world, "b", b"two")
-    gate = hold_command(world, Ack)
-    get = world.get("a", ack_now=True, count_max=2)
-    world.settle()
-    gate.let()
-    assert get.code == ""
-    world.settle(5)
-    assert get.bodies == [b"one"]
-
-
 def test_rule_16_what_comes_for_a_client_that_has_gone_is_given_back() -> None:
     """Ready again at once, the attempt not counted."""
     world = cluster("a", "b")

@@ -13,7 +13,19 @@ import msgpack
 import pytest
 
 from dqtw.core import errors
-from dqtw.core.commands import Ack, Command, Delivered, Delivery, Done, Get, Push
+from dqtw.core.commands import (
+    Ack,
+    Batch,
+    Delivered,
+    Delivery,
+    Done,
+    Forwardable,
+    Get,
+    GiveBack,
+    Outcomes,
+    Push,
+    batch_count_max,
+)
 from dqtw.core.errors import PeerFault, Refusal, Uncertain
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import Message, MessageId, Receipt
@@ -57,7 +69,7 @@ def delta(**changed: Any) -> dict[str, Any]:
     return fields | changed
 
 
-def forward(command: Command) -> Forward:
+def forward(command: Forwardable) -> Forward:
     """A command on its way to the node that must do it."""
     return Forward("b", incarnation, "boot", 9, command)
 
@@ -97,6 +109,43 @@ def test_a_forwarded_command_names_what_it_is() -> None:
         "number": 9,
         "command": ["ack", {"id": str(message_id)}],
     }
+
+
+def test_a_batch_of_commands_has_outcomes_in_its_order() -> None:
+    """One request for a thousand removals, and each is answered for itself."""
+    batch = Batch((Ack(message_id), GiveBack(Receipt(message_id, "t"))))
+    assert msgpack.unpackb(peer.encode_request(forward(batch)))["command"] == [
+        "batch",
+        {"commands": [["ack", {"id": str(message_id)}], ["give_back", {"receipt": f"{message_id}.t"}]]},
+    ]
+    answer = Forwarded(Outcomes((Done(), Uncertain("lost"))))
+    assert msgpack.unpackb(peer.encode_answer(answer))[1]["outcome"] == [
+        "outcomes",
+        {"outcomes": [["done", {}], ["refused", {"code": "uncertain", "detail": "lost"}]]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("commands", "says"),
+    [
+        ([["ack", {"id": str(message_id)}]] * (batch_count_max + 1), "more than 1000"),
+        ([["batch", {"commands": []}]], "not one of ack, give_back"),
+        ([["inspect", {"id": str(message_id)}]], "not one of ack, give_back"),
+        ("ack", "not an array"),
+    ],
+)
+def test_a_batch_is_bounded_and_holds_no_other_commands(commands: Any, says: str) -> None:
+    """A peer can't make one request into millions of commands, however it nests them."""
+    told = {"node": "b", "incarnation": incarnation, "to": "boot", "number": 1}
+    assert says in refused("forward", told | {"command": ["batch", {"commands": commands}]})
+
+
+def test_outcomes_are_bounded_and_hold_no_messages() -> None:
+    """An answer to a batch says of each command only whether it was done."""
+    for outcomes in ([["done", {}]] * (batch_count_max + 1), [["delivered", {"deliveries": []}]]):
+        written = msgpack.packb(["forwarded", {"outcome": ["outcomes", {"outcomes": outcomes}]}])
+        with pytest.raises(PeerFault, match="outcomes"):
+            peer.decode_answer(forward(Get()), written)
 
 
 def test_an_id_on_the_wire_belongs_to_the_queue_that_is_spoken_of() -> None:
