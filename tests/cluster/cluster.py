@@ -13,7 +13,7 @@ from tests.cluster.relay import Relays
 from tests.process.node import Nodes, RunningNode, free_ports, twistd
 
 root = Path(__file__).resolve().parents[2]
-patience_s = 60.0
+patience_s = 120.0  # with other things at work on the same machine
 
 
 @frozen
@@ -37,13 +37,22 @@ class Place:
         return [Address("http", "127.0.0.1", self.http_port), Address("line", "127.0.0.1", self.line_port)]
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = patience_s) -> float:
-    """Wait until it holds; how long that took."""
+def wait_for(
+    condition: Callable[[], bool], what: str, seconds: float = patience_s, story: Callable[[], str] = str
+) -> float:
+    """Wait until it holds; how long that took. The story is told when it never does."""
     begun = time.monotonic()
     while not condition():
-        assert time.monotonic() < begun + seconds, f"{what}: not within {seconds} s"
-        time.sleep(0.01)
+        assert time.monotonic() < begun + seconds, f"{what}: not within {seconds} s\n{story()}"
+        time.sleep(0.02)
     return time.monotonic() - begun
+
+
+def receipt_of(node: RunningNode, query: str = "wait=30") -> tuple[str, bytes]:
+    """Get a message, which must be there: the receipt and the body."""
+    answer = node.request("POST", f"/get?{query}")
+    assert answer.status == 200, answer
+    return answer.headers["Dqtw-Receipt"], answer.body
 
 
 @define
@@ -96,8 +105,8 @@ class Cluster:
         """Every door."""
         return [address for id in self.ids for address in self.places[id].addresses]
 
-    def launch(self, id: str, *options: str) -> RunningNode:
-        """Start a node where it belongs, without waiting for it."""
+    def launch(self, id: str, *options: str, twistd: str = "") -> RunningNode:
+        """Start a node where it belongs, without waiting for it; with a twistd of its own if one is given."""
         place = self.places[id]
         told = f"http://127.0.0.1:{place.told_port}"
         node = self._nodes.launch_on(
@@ -109,6 +118,7 @@ class Cluster:
             f"--advertise={told}",
             *self.options,
             *options,
+            program=twistd,
             PYTHONPATH=str(root),
         )
         self.running[id] = node
@@ -129,21 +139,27 @@ class Cluster:
     def wait_ready(self, *ids: str) -> "Cluster":
         """Wait until these nodes, or all, are ready and would take a push."""
         for id in ids or self.ids:
-            wait_for(lambda id=id: self.is_ready(id), f"{id} is not ready:\n{self.running[id].log}")  # type: ignore[misc]
+            wait_for(lambda id=id: self.is_ready(id), f"{id} is not ready", story=self.story)  # type: ignore[misc]
         return self
 
     def wait_whole(self) -> "Cluster":
         """Wait until every node is ready, and in session with every other."""
         self.wait_ready()
         for id in self.ids:
-            wait_for(lambda id=id: self.is_whole(id), f"{id} lacks a peer:\n{self.running[id].log}")  # type: ignore[misc]
+            wait_for(lambda id=id: self.is_whole(id), f"{id} lacks a peer", story=self.story)  # type: ignore[misc]
         return self
 
     def is_ready(self, id: str) -> bool:
+        return self._says_yes(id, "ready")
+
+    def is_answering(self, id: str) -> bool:
+        return self._says_yes(id, "live")
+
+    def _says_yes(self, id: str, check: str) -> bool:
         node = self.running[id]
         assert node.process.poll() is None, f"{id} ended with {node.process.returncode}:\n{node.log}"
         try:
-            return node.request("GET", "/health/ready").status == 200
+            return node.request("GET", f"/health/{check}").status == 200
         except OSError:
             return False
 
@@ -154,6 +170,16 @@ class Cluster:
 
     def stats(self, id: str) -> Any:
         return self.running[id].request("GET", "/stats").json
+
+    def story(self) -> str:
+        """What every node says of itself, and has written."""
+        return "\n".join(f"--- {id}: {self._said(id)}\n{node.log}" for id, node in self.running.items())
+
+    def _said(self, id: str) -> str:
+        try:
+            return f"{self.stats(id)}"
+        except OSError as error:
+            return f"{error}"
 
     def health(self, id: str, check: str) -> Any:
         return self.running[id].request("GET", f"/health/{check}").json

@@ -102,7 +102,7 @@ def _started(command: list[str], log_file: Path, doors: Mapping[int, Address]) -
     proxy = Proxy(process, doors)
     try:
         for door in doors.values():
-            wait_for(lambda door=door: _answers(door), f"no node behind {door}:\n{log_file.read_text()}", 10)  # type: ignore[misc]
+            wait_for(lambda door=door: _answers(door), f"no node behind {door}", story=log_file.read_text)  # type: ignore[misc]
     except BaseException:
         proxy.end()
         raise

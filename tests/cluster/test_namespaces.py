@@ -51,9 +51,12 @@ class Machines:
     def log(self, id: str) -> str:
         return self._logs[id].read_text()
 
+    def logs(self) -> str:
+        return "\n".join(f"--- {id}\n{self.log(id)}" for id in self._logs)
+
     def wait_ready(self, *ids: str) -> None:
         for id in ids or self.network.ids:
-            wait_for(lambda id=id: "] ready\n" in self.log(id), f"{id} is not ready")  # type: ignore[misc]
+            wait_for(lambda id=id: "] ready\n" in self.log(id), f"{id} is not ready", story=self.logs)  # type: ignore[misc]
 
     def kill(self, id: str) -> None:
         self.processes[id].kill()
@@ -111,7 +114,7 @@ def test_partitions_and_silent_machines_break_no_promise(machines: Machines) -> 
         network.heal()
         machines.start("c")
         machines.wait_ready("c")
-        status = checking.wait(120)
+        status = checking.wait(300)
     finally:
         checking.kill()
         checking.wait()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -15,21 +16,35 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-start_seconds_max = 20.0
-stop_seconds_max = 20.0
+start_seconds_max = 60.0
+stop_seconds_max = 60.0
 
 twistd = str(Path(sys.executable).with_name("twistd"))
 
 
+_reserved: deque[socket.socket] = deque()
+_reserved_max = 256  # more than any test uses
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
+    """Ports on loopback that nobody listens on, and that nobody else gets while a test uses them.
+
+    A socket of this process keeps each one, without listening. A server may listen there all the same, also a second
+    time, as its address may be shared with a socket that does not listen; neither other tests nor outgoing connections
+    are given such a port. The oldest are let go.
+    """
+    ports = [_reserve() for _ in range(count)]
+    while len(_reserved) > _reserved_max:
+        _reserved.popleft().close()
     return ports
+
+
+def _reserve() -> int:
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _reserved.append(reserved)
+    return int(reserved.getsockname()[1])
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -207,14 +222,20 @@ class Nodes:
         return self.launch_on(http_port, line_port, *options, before=before, **environment)
 
     def launch_on(
-        self, http_port: int, line_port: int, *options: str, before: Sequence[str] = (), **environment: str
+        self,
+        http_port: int,
+        line_port: int,
+        *options: str,
+        before: Sequence[str] = (),
+        program: str = "",
+        **environment: str,
     ) -> RunningNode:
         """Start a node on these ports, without waiting for it; a door whose port is 0 is closed."""
         log_file = self.directory / f"node-{len(self._started)}.log"
         doors = [f"--http={_endpoint(http_port)}", f"--line={_endpoint(line_port)}"]
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [self.twistd, "-n", "--pidfile=", *before, "dqtw", *doors, *options],
+                [program or self.twistd, "-n", "--pidfile=", *before, "dqtw", *doors, *options],
                 cwd=self.directory,
                 env=clean_environment(environment),
                 stdin=subprocess.DEVNULL,
