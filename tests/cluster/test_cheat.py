@@ -1,49 +1,67 @@
-"""The judge is judged: an owner that answers a push before its peers have it is caught."""
+"""The judge is judged: an owner that answers a push before its peers have it is caught, and an honest one is not."""
 
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from dqtw.check.judge import Finding
 from dqtw.check.load import Habits
-from tests.cluster.cluster import Cluster, root
+from tests.cluster.cluster import Cluster, wait_for
 from tests.cluster.loaded import judged, load
+from tests.cluster.patched import patched_twistd
+from tests.process.node import twistd
 
-cheating = f"""#!{sys.executable}
-import sys
-
-sys.path.insert(0, {str(root)!r})
+answers_at_once = """
 from dqtw.core.commit import Pushes
-from twisted.scripts.twistd import run
 
+assert callable(Pushes._is_committed)
 Pushes._is_committed = lambda pushes, pending: True
-run()
 """
+clients = 6
+only_pushes = Habits(timeout_s=3.0, pushes=1.0, keyed=0.0)
 
 
-def cheating_twistd(path: Path) -> Path:
-    """A twistd whose nodes answer at once."""
-    path.write_text(cheating)
-    path.chmod(0o755)
-    return path
-
-
-def test_an_owner_that_answers_before_its_peers_have_it_is_caught(
-    cluster_of: Callable[..., Cluster], tmp_path: Path
-) -> None:
-    cheat = str(cheating_twistd(tmp_path / "twistd"))
-    cluster = cluster_of(options=("--push-timeout=5",), twistd=cheat, with_relays=True).start().wait_whole()
+def lost_with_an_owner_that_was_cut_off(cluster: Cluster) -> Finding:
+    """What is lost when an owner goes on for a while with no way to its peers, and is killed."""
     assert cluster.relays is not None
-    with load(cluster, 6, Habits(timeout_s=3.0, pushes=1.0, keyed=0.0), seed="cheat") as run:
+    with load(cluster, clients, only_pushes, seed="cheat") as run:
         run.addresses[:] = cluster.places["a"].addresses
-        time.sleep(1)
+        pushed = pushes(cluster) + 50
+        wait_for(lambda: pushes(cluster) > pushed, "nobody pushes through a", story=cluster.story)
         cluster.relays.cut(["a"], ["b", "c"])
-        time.sleep(1)
+        since = pushes(cluster)
+        wait_for(lambda: pushes(cluster) > since + 100 or all_wait(cluster), "the cut has no effect")
+        run.recorder.fault("kill a")
         cluster.kill("a")
         cluster.relays.heal()
         cluster.launch("a")
         cluster.wait_whole()
         run.addresses[:] = cluster.addresses
-    lost = judged(cluster).findings[0]
-    assert lost.name == "lost"
+    (lost,) = [finding for finding in judged(cluster).findings if finding.name == "lost"]
+    return lost
+
+
+def pushes(cluster: Cluster) -> int:
+    """How many pushes a has answered with success."""
+    return int(cluster.stats("a")["pushed"])
+
+
+def all_wait(cluster: Cluster) -> bool:
+    """Whether every client has a push at a that has no answer yet."""
+    return bool(cluster.stats("a")["waiting"] >= clients)
+
+
+def with_relays(cluster_of: Callable[..., Cluster], program: str) -> Cluster:
+    return cluster_of(options=("--push-timeout=5",), twistd=program, with_relays=True).start().wait_whole()
+
+
+def test_an_owner_that_answers_before_its_peers_have_it_is_caught(
+    cluster_of: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    cheat = patched_twistd(tmp_path / "cheat", answers_at_once)
+    lost = lost_with_an_owner_that_was_cut_off(with_relays(cluster_of, cheat))
     assert lost.count > 0
+    assert lost.is_violation
+
+
+def test_an_owner_that_waits_for_its_peers_loses_nothing_that_way(cluster_of: Callable[..., Cluster]) -> None:
+    assert lost_with_an_owner_that_was_cut_off(with_relays(cluster_of, twistd)).count == 0
