@@ -1,60 +1,13 @@
 """What the documents claim of a cluster, claim by claim."""
 
-import re
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from statistics import median
 
 import pytest
 
-from tests.cluster.cluster import Cluster, wait_for
-from tests.process.node import HttpAnswer, RunningNode, free_ports
-
-
-def receipt_of(node: RunningNode, query: str = "wait=5") -> tuple[str, bytes]:
-    answer = node.request("POST", f"/get?{query}")
-    assert answer.status == 200, answer
-    return answer.headers["Dqtw-Receipt"], answer.body
-
-
-@pytest.mark.parametrize("order", ["abc", "cab"])
-def test_a_first_start_needs_no_order(cluster_of: Callable[..., Cluster], order: str) -> None:
-    cluster = cluster_of()
-    for id in order:
-        cluster.launch(id)
-        if id != order[-1]:
-            wait_for(lambda id=id: "starts as" in cluster[id].log, f"{id} does not start")  # type: ignore[misc]
-    cluster.wait_whole()
-    assert cluster.push("a", "x").startswith("a.")
-
-
-def test_a_push_with_a_peer_dead_is_refused_at_once(three: Cluster) -> None:
-    three.kill("c")
-    killed = time.monotonic()
-
-    def push() -> HttpAnswer:
-        return three["a"].request("POST", "/push", b"x")
-
-    while push().status == 201:
-        assert time.monotonic() - killed < 1.5
-    asked = time.monotonic()
-    answer = push()
-    assert (answer.status, answer.json["code"]) == (503, "unreplicated")
-    assert time.monotonic() - asked < 0.5
-    assert time.monotonic() - killed < 3
-    health = three.health("a", "push")
-    assert (health["ok"], health["reasons"], health["in_session"]) == (False, ["unreplicated"], 1)
-
-
-def test_consuming_goes_on_while_a_peer_is_down(three: Cluster) -> None:
-    for number in range(20):
-        three.push("ab"[number % 2], f"{number}")
-    three.kill("c")
-    for _ in range(20):
-        receipt, _ = receipt_of(three["b"])
-        assert three["a"].request("POST", f"/ack/{receipt}").status == 204
-    assert three["b"].request("POST", "/get").status == 204
+from tests.cluster.cluster import Cluster, receipt_of, wait_for
 
 
 def wake(cluster: Cluster) -> float:
@@ -62,7 +15,7 @@ def wake(cluster: Cluster) -> float:
     woken: list[float] = []
 
     def poll() -> None:
-        receipt_of(cluster["b"], "wait=10&ack=now")
+        receipt_of(cluster["b"], "wait=30&ack=now")
         woken.append(time.monotonic())
 
     thread = threading.Thread(target=poll)
@@ -75,7 +28,7 @@ def wake(cluster: Cluster) -> float:
 
 
 def test_a_waiting_poll_is_woken_by_a_push_on_another_node(shared: Cluster) -> None:
-    assert min(wake(shared) for _ in range(5)) < 0.1
+    assert median(wake(shared) for _ in range(9)) < 0.4
 
 
 def test_a_get_on_an_empty_node_brings_a_peers_message_at_once(shared: Cluster) -> None:
@@ -86,7 +39,7 @@ def test_a_get_on_an_empty_node_brings_a_peers_message_at_once(shared: Cluster) 
         begun = time.monotonic()
         receipt_of(shared["c"], "wait=0&ack=now")
         took.append(time.monotonic() - begun)
-    assert min(took) < 0.1
+    assert median(took) < 0.4
 
 
 def test_any_node_acknowledges_gives_back_and_touches(shared: Cluster) -> None:
@@ -95,7 +48,7 @@ def test_any_node_acknowledges_gives_back_and_touches(shared: Cluster) -> None:
     assert shared["c"].request("POST", f"/touch/{receipt}?lease=20").status == 204
     assert shared["b"].request("POST", f"/nack/{receipt}").status == 204
     with shared["c"].line() as line:
-        got = line.get("GET wait=5")
+        got = line.get("GET wait=30")
         assert got is not None
         assert line.ask(f"TOUCH {got[0]}") == "OK"
     with shared["b"].line() as line:
@@ -115,7 +68,7 @@ def test_a_keyed_push_repeated_anywhere_is_one_message(shared: Cluster) -> None:
 
 @pytest.mark.parametrize("moves", [False, True])
 def test_a_replacement_has_every_message_of_the_dead(three: Cluster, moves: bool) -> None:
-    pushed = {f"{number}" for number in range(300)}
+    pushed = {f"{number}" for number in range(100)}
     for body in pushed:
         three.push("a", body)
     for _ in range(10):  # these leases are forgotten
@@ -124,7 +77,7 @@ def test_a_replacement_has_every_message_of_the_dead(three: Cluster, moves: bool
     if moves:
         three.move("a")
     three.start("a").wait_whole()
-    bodies = [receipt_of(three["c"], "wait=5&ack=now")[1].decode() for _ in pushed]
+    bodies = [receipt_of(three["c"], "wait=30&ack=now")[1].decode() for _ in pushed]
     assert sorted(bodies) == sorted(pushed)
     assert three["a"].request("POST", "/get").status == 204
 
@@ -150,51 +103,3 @@ def test_stats_and_health_tell_what_is_missing(cluster_of: Callable[..., Cluster
     wait_for(lambda: cluster.stats("a")["peers"]["c"]["state"] != "in_session", "a does not notice")
     assert cluster.stats("a")["peers"]["c"]["error"]
     assert cluster.health("a", "ready")["ok"]
-
-
-# What is refused at the start.
-
-
-def refused(cluster: Cluster, *options: str) -> str:
-    """The one line with which a node refuses to start."""
-    node = cluster.launch("a", *options)
-    assert node.wait() == 1
-    (line,) = [line for line in node.log.splitlines() if "--" in line]
-    return line
-
-
-def test_a_cluster_that_strangers_can_reach_needs_a_secret(cluster_of: Callable[..., Cluster]) -> None:
-    cluster = cluster_of()
-    (port,) = free_ports(1)
-    assert "--peer-secret-file" in refused(cluster, f"--peer-listen=tcp:{port}")
-    assert "--peer-listen" in refused(cluster, f"--peer-listen=tcp:{port}")
-
-
-def test_a_secret_that_is_none_is_refused(cluster_of: Callable[..., Cluster]) -> None:
-    cluster = cluster_of()
-    (secret := cluster.directory / "secret").write_text("short")
-    assert "--peer-secret-file" in refused(cluster, f"--peer-secret-file={secret}")
-
-
-def kept_out(cluster: Cluster, *options: Sequence[str]) -> Any:
-    """What a node with other options than its peers says that its start waits for; the others take no notice."""
-    cluster.launch("b")
-    cluster.launch("c")
-    cluster.launch("a", *[str(option) for option in options])
-    wait_for(lambda: "REST on" in cluster["a"].log, "a does not answer")
-    wait_for(lambda: any("declines" in each for each in cluster.stats("a")["starting"]), "nobody declines")
-    assert cluster["a"].request("POST", "/push", b"x").json["code"] == "starting"
-    return " ".join(cluster.stats("a")["starting"])
-
-
-def test_another_secret_keeps_a_node_out(cluster_of: Callable[..., Cluster]) -> None:
-    cluster = cluster_of()
-    for name in ("one", "other"):
-        (cluster.directory / name).write_text(name * 10)
-    cluster.with_options(f"--peer-secret-file={cluster.directory / 'one'}")
-    why = kept_out(cluster, f"--peer-secret-file={cluster.directory / 'other'}")
-    assert "secret" in why
-
-
-def test_another_cluster_keeps_a_node_out(cluster_of: Callable[..., Cluster]) -> None:
-    assert re.search("cluster", kept_out(cluster_of(), "--cluster=another"))
