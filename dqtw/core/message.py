@@ -19,7 +19,7 @@ number_max: Final = 2**53  # what every JSON and MessagePack reader can hold exa
 content_type_default: Final = "application/octet-stream"
 
 _node = r"[A-Za-z0-9_-]{1,63}"
-_incarnation = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
+_incarnation = r"0[0-9A-HJKMNP-TV-Z]{25}"  # before the year 3085; see `dqtw.core.incarnation`
 _number = r"[1-9][0-9]{0,15}"
 _node_pattern = re.compile(_node)
 _incarnation_pattern = re.compile(_incarnation)
@@ -33,7 +33,7 @@ def is_node_id(text: str) -> bool:
 
 
 def is_incarnation(value: object) -> bool:
-    """Whether the value may be an incarnation: 26 characters in the alphabet of a ULID."""
+    """Whether the value may be an incarnation: the 26 characters of a ULID, of a time before the year 3085."""
     return isinstance(value, str) and _incarnation_pattern.fullmatch(value) is not None
 
 

@@ -39,6 +39,7 @@ class Start:
         self._asked: dict[str, Asked] = {}
         self._asking: set[str] = set()
         self._ask_at: dict[str, float] = {}
+        self._spent = ""  # the last incarnation there can be, if that is what a peer tells of
         self._serve_at = now + settings.start_wait_s
 
     def pump(self, now: float, links: Links) -> None:
@@ -67,6 +68,8 @@ class Start:
 
     def reasons(self, now: float, links: Links) -> Iterator[str]:
         """What the start waits for, in words."""
+        if self._spent:
+            yield f"a peer tells of the incarnation {self._spent}, and none is greater"
         for peer in self._peers:
             if peer.id in self._asked and self._is_twin(self._asked[peer.id]):
                 yield f"{peer.id} has heard from another process of this node's id just now"
@@ -109,7 +112,9 @@ class Start:
 
     def _choose(self, links: Links) -> None:
         told = [asked.greatest for asked in self._asked.values()]
-        self.incarnation = self._fresh_incarnation(max([*told, *links.copy.seen.incarnations], default=""))
+        greatest = max([*told, *links.copy.seen.incarnations], default="")
+        self.incarnation = self._fresh_incarnation(greatest)
+        self._spent = "" if self.incarnation else greatest
 
     def _open(self, now: float, links: Links) -> None:
         for id, asked in self._asked.items():

@@ -9,7 +9,7 @@ from dqtw.wire.values import seconds_chars_max
 
 Schema = dict[str, Any]
 
-_id = r"[A-Za-z0-9_-]{1,63}\.[0-7][0-9A-HJKMNP-TV-Z]{25}\.[1-9][0-9]{0,15}"
+_id = r"[A-Za-z0-9_-]{1,63}\.0[0-9A-HJKMNP-TV-Z]{25}\.[1-9][0-9]{0,15}"
 _count = {"type": "integer", "minimum": 0}
 _seconds = {"type": "number", "minimum": 0}
 

@@ -24,7 +24,7 @@ types = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=
 ids = st.builds(
     MessageId,
     st.from_regex(r"[A-Za-z0-9_-]{1,63}", fullmatch=True),
-    st.from_regex(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", fullmatch=True),
+    st.from_regex(r"0[0-9A-HJKMNP-TV-Z]{25}", fullmatch=True),
     st.integers(1, 10**15),
 )
 receipts = st.builds(Receipt, ids, st.from_regex(r"[0-9a-z]{1,32}", fullmatch=True))

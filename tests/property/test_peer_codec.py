@@ -23,7 +23,7 @@ from dqtw.wire.peer_kinds import prose_chars_max
 queue = "queue-1"
 names = st.from_regex(r"[A-Za-z0-9_-]{1,63}", fullmatch=True)
 words = st.from_regex(r"[A-Za-z0-9]{1,32}", fullmatch=True)
-incarnations = st.from_regex(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", fullmatch=True)
+incarnations = st.from_regex(r"0[0-9A-HJKMNP-TV-Z]{25}", fullmatch=True)
 incarnations_or_none = incarnations | st.just("")
 numbers = st.integers(1, 2**40)
 counts = st.integers(0, number_max)

@@ -241,6 +241,20 @@ def test_another_node_at_the_address_is_a_failure_and_does_nothing(net: Net) -> 
     assert not scripted.asked
 
 
+def test_a_peer_that_claims_an_incarnation_past_all_others_harms_only_its_own_session(net: Net) -> None:
+    """It counts as one that does not answer; the others start, and serve, in an incarnation of today."""
+    scripted = Scripted()
+    scripted.answer = evolve(asked, node="c", greatest="7" + "Z" * 25)
+    net.listening[b"c.test"] = PeerDoor("c", scripted).site(net.clock)
+    a, b = (Member(net, settings_of(node, "abc", copies=2, start_wait_s=5.0)) for node in "ab")
+    net.pass_time(8)
+    assert a.serves
+    assert b.serves
+    assert a.node.incarnation.startswith("01")
+    assert "not an incarnation" in a.node.peers["c"].error
+    assert isinstance(a.tell(Push(b"x")), Pushed)
+
+
 # What is not as it was sent
 
 

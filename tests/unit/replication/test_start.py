@@ -423,6 +423,18 @@ def test_rule_09_an_ack_for_a_push_that_still_waits_for_its_copies_is_unknown() 
     assert id in world.copy("a", "a").live
 
 
+def test_rule_9_a_start_that_can_take_no_greater_incarnation_takes_none_and_says_so() -> None:
+    """Whoever serves in an incarnation that is not greater would be fenced, or name two messages by one id."""
+    world = Cluster("a", "b", start_wait_s=5)
+    world.start("b")
+    world["b"].holder.held["a"].heard_of("0" + "Z" * 25)
+    world.start("a")
+    world.settle(10)
+    assert not world["a"].life.is_serving
+    assert world["a"].incarnation == ""
+    assert "none is greater" in reasons(world, "a")
+
+
 # Rule 10: twins.
 
 

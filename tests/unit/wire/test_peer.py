@@ -312,6 +312,32 @@ def test_an_answer_to_another_question_is_refused(request_: Any, answer: Any) ->
         peer.decode_answer(request_, peer.encode_answer(answer))
 
 
+@pytest.mark.parametrize("far", ["1" + "0" * 25, "7" + "Z" * 25])
+def test_an_incarnation_past_all_that_a_node_takes_is_refused_wherever_it_stands(far: str) -> None:
+    """A peer gone wrong can't bring in what no start could ever be greater than."""
+    opened: dict[str, Any] = {
+        "queue": "a",
+        "role": "owner",
+        "cluster": "c",
+        "node": "a",
+        "boot": "b",
+        "incarnation": far,
+    }
+    opened |= {"nonce": "n", "body_bytes_max": 1, "members": [], "addresses": {}}
+    addresses = {"addresses": {"a": [far, "http://a"]}}
+    for told in (opened, opened | {"incarnation": ""} | addresses):
+        assert "not an incarnation" in refused("open", told)
+    for changed in ({"incarnation": far}, {"gone": {far: [1, 1]}}, {"put": [[far, 1, b"", "t", None, 0.0]]}):
+        assert "not an incarnation" in refused("delta", delta(**changed))
+    forwarded = {"node": "b", "incarnation": far, "to": "boot", "number": 1, "command": ["ack", {"id": "x"}]}
+    assert "not an incarnation" in refused("forward", forwarded)
+    fields = {"node": "b", "boot": "boot", "greatest": far}
+    asked = {"owner_boot": "", "heard_s_ago": 0.0, "synced_once": False, "in_sync": False, "leaving": False}
+    for told_answer in (["fenced", fields], ["asked", {**fields, **asked, "addresses": {}}]):
+        with pytest.raises(PeerFault, match="not an incarnation"):
+            peer.decode_answer(Ask("a"), msgpack.packb(told_answer))
+
+
 # Bombs
 
 
