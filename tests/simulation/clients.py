@@ -1,6 +1,7 @@
 """Clients: they push, get, acknowledge and retry, through any node, and some of them vanish."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -87,9 +88,15 @@ class Doors:
 
     def send(self, process: Process, command: Command, answered: Answered) -> Call:
         """Ask a process for something; ``answered`` gets the outcome, or None when the connection breaks."""
-        call = Call(command, process, answered)
-        self._clock.after(self._random.uniform(0.5, 1.5) * wire_s, lambda: self._arrive(call))
-        return call
+        return self.send_together(process, [command], answered)[0]
+
+    def send_together(self, process: Process, commands: list[Command], answered: Answered) -> list[Call]:
+        """Ask a process for several things in one turn; ``answered`` gets the outcome of the first."""
+        calls = [Call(command, process, answered if not place else _ignore) for place, command in enumerate(commands)]
+        delay_s = self._random.uniform(0.5, 1.5) * wire_s
+        for call in calls:
+            self._clock.after(delay_s, partial(self._arrive, call))
+        return calls
 
     def hang_up(self, call: Call) -> None:
         """The client is gone."""
@@ -245,7 +252,7 @@ class Clients:
         task.tries += 1
         self._trace.counts[f"tried {type(task.command).__name__.lower()}"] += 1
         once = _Once(lambda outcome: self._answered(task, outcome))
-        calls = [self._doors.send(process, task.command, once)]
+        calls = self._doors.send_together(process, [task.command, *self._more_acks(task)], once)
         if self._random.random() < self._weather.client_repeat:
             self._trace.counts["repeated by a proxy"] += 1
             calls.append(self._doors.send(self._random.choice(running), task.command, once))
@@ -259,6 +266,13 @@ class Clients:
                 once(None)
 
         self._clock.after(patience_s, give_up)
+
+    def _more_acks(self, task: Task) -> list[Command]:
+        """What a worker acknowledges together with another message: it never asks what became of these."""
+        if not isinstance(task.command, Ack) or task.tries > 1 or self._random.random() < 0.5:
+            return []
+        count = min(self._random.choice([1, 2, 8]), len(self.hands))
+        return [Ack(self.hands.pop(self._random.randrange(len(self.hands))).receipt.id) for _ in range(count)]
 
     def _answered(self, task: Task, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -285,6 +299,10 @@ class Clients:
         if isinstance(task.command, Push):
             return task.command.key is None
         return isinstance(task.command, Get | Inspect)
+
+
+def _ignore(_: Outcome | None) -> None:
+    """Take an outcome that interests nobody."""
 
 
 class _Once:
