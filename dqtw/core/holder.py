@@ -226,6 +226,7 @@ class Holder:
             held.synced_once,
             held.in_sync,
             self._events.is_leaving(),
+            self._events.is_fenced(),
             dict(self._peers.addresses),
         )
 

@@ -98,7 +98,9 @@ class Drain:
 class HandOver:
     """Leaving because a newer process of this id exists: a peer must have all, and be in sync with that process.
 
-    If that process has died meanwhile, it is enough that a peer has all: the next start finds it there.
+    If that process has died meanwhile, it is enough that a peer has all: the next start finds it there. If all peers
+    were replaced, too, by processes that have died, they would wait for each other for ever: so one that comes later in
+    the order of ids, and waits itself, will do.
     """
 
     def __init__(self, now: float, incarnation: str, holder: Holder, peers: Peers, exchanges: Exchanges) -> None:
@@ -118,7 +120,7 @@ class HandOver:
         """Rely on nothing that peers have said until now."""
         self._heirs: dict[str, Asked] = {}  # what those say who have all
         self._heard_at = now  # when some peer heard the newer process last, as far as is known
-        self._asked = {peer.id: peer.asked for peer in self._peers}
+        self._relies_from = now
 
     def pump(self, now: float) -> None:
         """Ask the peers what they know of the newer process."""
@@ -126,30 +128,31 @@ class HandOver:
             return
         self._ask_at = now + ask_again_after_s
         for peer in self._peers:
-            peer.ask(now, Ask(self._queue), partial(self._answered, peer, self._has_all(peer)))
+            peer.ask(now, Ask(self._queue), partial(self._answered, peer, now, self._has_all(peer)))
 
     def departure(self, now: float) -> Departure | None:
         """Whether the process may go now, and how."""
         has_died = now - self._heard_at > successor_silent_s
-        heirs = [asked for id, asked in self._heirs.items() if self._is_heir(now, self._peers[id])]
+        heirs = [asked for id, asked in self._heirs.items() if self._is_heir(now, self._peers[id], asked)]
         may_go = any(self._is_in_sync(asked) or has_died for asked in heirs)
         return Departure(Status.FENCED, 0) if may_go else None
 
     def _is_in_sync(self, asked: Asked) -> bool:
         return asked.in_sync and asked.greatest > self._incarnation
 
-    def _is_heir(self, now: float, peer: Peer) -> bool:
-        return peer.stays(now, self._asked[peer.id]) and self._has_all(peer)
+    def _is_heir(self, now: float, peer: Peer, asked: Asked) -> bool:
+        stays = not peer.leaving or (asked.fenced and peer.id > self._queue)
+        return stays and peer.is_up(now) and self._has_all(peer)
 
     def _has_all(self, peer: Peer) -> bool:
         return all(self._exchanges.is_done(queue, peer, self._since) for queue in self._copies)
 
-    def _answered(self, peer: Peer, had_all: bool, now: float, answer: PeerAnswer) -> None:  # noqa: FBT001
+    def _answered(self, peer: Peer, asked_at: float, had_all: bool, now: float, answer: PeerAnswer) -> None:  # noqa: FBT001
         self._heirs.pop(peer.id, None)
-        if not isinstance(answer, Asked):
+        if not isinstance(answer, Asked) or asked_at < self._relies_from:
             return
         is_newer = answer.greatest > self._incarnation and answer.owner_boot not in ("", self._boot)
         if is_newer and answer.heard_s_ago < successor_silent_s:
             self._heard_at = max(self._heard_at, now - answer.heard_s_ago)
-        if had_all and self._is_heir(now, peer):
+        if had_all and self._is_heir(now, peer, answer):
             self._heirs[peer.id] = answer

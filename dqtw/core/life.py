@@ -77,6 +77,11 @@ class Life:
         """Whether the node is about to stop."""
         return self.phase in (Phase.DRAINING, Phase.FENCED)
 
+    @property
+    def is_handing_over(self) -> bool:
+        """Whether the node was replaced, and nobody has asked it to leave for that."""
+        return self._hand_over is not None and self._drain is None
+
     def refusal(self) -> Refusal:
         """What a request is told that can't be served in this phase."""
         match self.phase:

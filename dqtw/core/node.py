@@ -310,6 +310,10 @@ class Node:
         """Whether this node is about to stop."""
         return self.life.is_leaving
 
+    def is_fenced(self) -> bool:
+        """Whether it was replaced, and stays until others hold all that it holds."""
+        return self.life.is_handing_over
+
     def open_request(self, nonce: str) -> Open:
         """What to open sessions with, as the owner."""
         return self._open(self.settings.node, Role.OWNER, nonce)

@@ -150,6 +150,7 @@ class Asked:
         synced_once: this copy lacked nothing at some time since this process started.
         in_sync: the owner of the greatest incarnation has said that this copy lacks nothing, and nothing changed since.
         leaving: this node is about to stop.
+        fenced: it was replaced, and stays until others hold all that it holds.
     """
 
     node: str
@@ -160,6 +161,7 @@ class Asked:
     synced_once: bool
     in_sync: bool
     leaving: bool
+    fenced: bool
     addresses: Addresses
 
 

@@ -197,6 +197,10 @@ class HolderEvents(Protocol):
         """Whether this node is about to stop."""
         ...
 
+    def is_fenced(self) -> bool:
+        """Whether it was replaced, and stays until others hold all that it holds."""
+        ...
+
 
 class ForwardingOwner(Protocol):
     """The queue of this node: who waits for a message there, and in which incarnation its owner speaks."""

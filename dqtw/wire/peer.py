@@ -99,6 +99,7 @@ answers: Final[Cases] = MappingProxyType(
                 synced_once=flag,
                 in_sync=flag,
                 leaving=flag,
+                fenced=flag,
                 addresses=v.addresses,
             ),
         ),

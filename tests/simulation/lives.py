@@ -130,6 +130,8 @@ class Lives:
     def _is_heir(self, process: Process, other: Process) -> bool:
         """Whether the other stays, or can't have told this process that it does not."""
         phase, since = self._phases.get(other, (Phase.STARTING, 0.0))
+        if process.node.life.is_handing_over and other.node.life.is_handing_over and other.id > process.id:
+            return True
         if phase not in (Phase.DRAINING, Phase.FENCED):
             return True
         return self._clock.now - since < told_within_s or not self._network.is_clean(process, other, since)

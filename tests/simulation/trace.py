@@ -148,6 +148,7 @@ def tell_answer(answer: PeerAnswer) -> str:
         case Asked():
             heard = f"{answer.heard_s_ago:.1f} s ago" if answer.owner_boot else "never"
             flags = " synced_once" * answer.synced_once + " in_sync" * answer.in_sync + " leaving" * answer.leaving
+            flags += " fenced" * answer.fenced
             return f"asked: greatest {answer.greatest[6:13]} heard {heard}{flags}"
         case Opened():
             return f"opened: seen {tell_ids(answer.digest.seen)} live {tell_ids(answer.digest.live)}"

@@ -55,7 +55,7 @@ from tests.unit.net.peer_network import (
 
 secret, other_secret = b"s" * 16, b"t" * 16
 incarnation = "01JD0000000000000000000000"
-asked = Asked("b", "boot", "", "", 0.0, False, False, False, {})
+asked = Asked("b", "boot", "", "", 0.0, False, False, False, False, {})
 applied = Applied("b", "boot", "t", 1, False, False)
 delta = Delta("a", "t", 1, incarnation, IdSet("a"))
 ack = Forward("a", incarnation, "boot", 1, Ack(MessageId("b", incarnation, 1)))

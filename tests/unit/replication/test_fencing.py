@@ -476,6 +476,35 @@ def test_rule_12_a_peer_that_is_leaving_is_no_holder_for_a_fenced_process() -> N
     assert world.departed == {"a": Departure(Status.FENCED, 0)}
 
 
+def all_fenced(world: Cluster) -> None:
+    """Every process was replaced by one that has died since."""
+    for name in world.members:
+        for other in world.members:
+            if other != name:
+                greater = fresh_incarnation(2 * wall_ms_at_start, bytes(10))
+                world[other].holder.held[name].heard_of(greater)
+
+
+def test_rule_12_nodes_that_are_all_fenced_do_not_wait_for_each_other_for_ever() -> None:
+    """One goes first, with the others holding all; its next start is who the others hand over to."""
+    world = cluster("a", "b", "c")
+    for name in world.members:
+        world.push(name, name.encode())
+    world.settle()
+    all_fenced(world)
+    world.settle(10)
+    assert world.departed["a"] == Departure(Status.FENCED, 0)
+    assert "c" not in world.departed
+    for name in ("a", "b", "c"):
+        assert name not in world.processes
+        world.start(name)
+        world.settle(10)
+    assert all(each.status is Status.FENCED for each in world.departed.values())
+    for name in world.members:
+        assert world[name].life.is_serving
+        assert world.bodies(name, name) == [name.encode()]
+
+
 def test_rule_12_a_node_that_is_asked_to_leave_exits_with_0_when_another_holds_everything() -> None:
     """SIGTERM on one node of a healthy cluster: gone in a moment, nothing lost."""
     world = cluster("a", "b", "c")

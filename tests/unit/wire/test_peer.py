@@ -332,7 +332,14 @@ def test_an_incarnation_past_all_that_a_node_takes_is_refused_wherever_it_stands
     forwarded = {"node": "b", "incarnation": far, "to": "boot", "number": 1, "command": ["ack", {"id": "x"}]}
     assert "not an incarnation" in refused("forward", forwarded)
     fields = {"node": "b", "boot": "boot", "greatest": far}
-    asked = {"owner_boot": "", "heard_s_ago": 0.0, "synced_once": False, "in_sync": False, "leaving": False}
+    asked = {
+        "owner_boot": "",
+        "heard_s_ago": 0.0,
+        "synced_once": False,
+        "in_sync": False,
+        "leaving": False,
+        "fenced": False,
+    }
     for told_answer in (["fenced", fields], ["asked", {**fields, **asked, "addresses": {}}]):
         with pytest.raises(PeerFault, match="not an incarnation"):
             peer.decode_answer(Ask("a"), msgpack.packb(told_answer))
