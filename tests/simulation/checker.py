@@ -183,6 +183,7 @@ class Checker:
             may = process.id == id.node or fate.withdrawn_by is not None
             require(may, f"{process} {verb} {fate}, which its owner has not removed")
             fate.removed_at = now
+            fate.may_be_taken = self.requests.takes_out(process) is not None
             if fate.withdrawn_by is None:  # or else it may just have heard of that
                 self.promises.deliveries.check_confirmed(process, f"removes {fate}")
         else:

@@ -24,6 +24,7 @@ class Fate:
         acked_at: when a removal was first answered with success.
         confirmers: the processes that knew the removal then.
         first_delivered_at: when it was first handed out.
+        may_be_taken: a get that removes at delivery was under way at its owner when it was removed.
         namesakes: messages of the same key that its owner knew when it gave the id.
     """
 
@@ -41,6 +42,7 @@ class Fate:
     acked_at: float | None = None
     confirmers: list[Process] = field(factory=list)
     first_delivered_at: float | None = None
+    may_be_taken: bool = False
     namesakes: list[MessageId] = field(factory=list)
     is_given_up: bool = False
 

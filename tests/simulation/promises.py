@@ -189,7 +189,7 @@ class Promises:
         for asking in [each for each in fate.removers if _carries(each, ack)]:
             del fate.removers[asking]
         is_new = fate.removed_at is not None and fate.removed_at >= request.begun_at
-        by_it = is_new and not fate.removers and fate.answered_at is not None
+        by_it = is_new and not fate.removers and not fate.may_be_taken and fate.answered_at is not None
         require(not by_it, f"{request.process} refused to remove {fate} with {_said(outcome)}, and it was removed")
 
     def _acked(self, now: float, fate: Fate, request: Request) -> None:
