@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from dqtw.core.holder import HeldCopy
+from dqtw.core.keys import KeyRecord
 from dqtw.core.opener import Opener, Stage
 from dqtw.core.peer_messages import Open, Put, Role
 from dqtw.core.peers import Peer, Peers
@@ -74,6 +75,13 @@ class Exchange:
 
     def needs(self, opener: Opener, ids: IdSet) -> None:
         """Nothing is pushed here that would have to leave them their places."""
+
+    def learned(self, now: float, opener: Opener, record: KeyRecord) -> bool:  # noqa: ARG002
+        """The peer remembers the key of a message that was removed; whether that was news here."""
+        is_new = self.held.learn(now, record)
+        if is_new:
+            self._changed()
+        return is_new
 
     def removed(self, opener: Opener, ids: IdSet) -> None:  # noqa: ARG002
         """The peer knows these as removed."""

@@ -127,6 +127,10 @@ class HeldCopy:
         """Another peer has these from here: the owner is to be told."""
         self.shared = True
 
+    def learn(self, now: float, record: KeyRecord) -> bool:
+        """Remember the key of a message that was removed; whether that was news."""
+        return self.keys.learn(now, record)
+
     def remove(self, ids: IdSet) -> bool:
         """Know these ids as removed; whether that changed the copy.
 
@@ -151,6 +155,10 @@ class OwnCopy(HeldCopy):
         super().__init__(settings.node, settings)
         self.copy, self.keys = links.copy, links.keys
         self._links = links
+
+    def learn(self, now: float, record: KeyRecord) -> bool:
+        """Remember the key of a message that was removed; whether that was news."""
+        return self._links.learned(now, None, record)
 
     def remove(self, ids: IdSet) -> bool:
         """Know these ids as removed; whether that changed the copy."""
@@ -273,9 +281,10 @@ class Holder:
             return NoSession(self._node, self._boot)
         if ticket is None or (ticket.role is Role.OWNER and delta.incarnation < held.greatest):
             return self._fenced(held)
+        changed = False
         for record in delta.keys:  # first: they tell a removal from a push that was taken back
-            held.keys.learn(now, record)
-        changed = held.remove(delta.gone) | held.hold(now, delta.put)
+            changed |= held.learn(now, record)
+        changed |= held.remove(delta.gone) | held.hold(now, delta.put)
         shared = False
         if ticket.role is Role.COPY:
             if changed:

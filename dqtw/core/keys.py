@@ -88,15 +88,20 @@ class KeyMemory:
         self.learn(now, record)
         return record
 
-    def learn(self, now: float, record: KeyRecord) -> None:
-        """Remember what another copy remembers, unless it is too old, or this copy's memory of it is younger."""
+    def learn(self, now: float, record: KeyRecord) -> bool:
+        """Remember what another copy remembers, unless it is too old, or this copy's memory of it is younger.
+
+        Whether it was news; another age of what is known is none.
+        """
+        is_new = not self.was_removed(record.key, record.id)
         forget_at = now + self._memory_s - record.age_s
         if forget_at <= now or (self._forget_at.get(record.key) or now) >= forget_at:
-            return
+            return False
         self._removed[record.key] = _Known(record.id, record.digest)
         self._forget_at.set(record.key, forget_at)
         if len(self._removed) > self._records_max:
             del self._removed[self._forget_at.pop()]
+        return is_new
 
     def expire(self, now: float) -> None:
         """Forget what was removed long enough ago."""

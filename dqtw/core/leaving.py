@@ -69,10 +69,13 @@ class Drain:
         """Who may be left with what is here: a peer that has said since that it stays."""
         return (peer for peer in self._peers if peer.stays(now, self._asked[peer.id]))
 
+    def _may_inherit(self, now: float) -> bool:
+        """Whether there is anybody to tell what was removed: without, who has no messages may go at once."""
+        return any(peer.is_up(now) and not peer.leaving for peer in self._peers)
+
     def _own_is_held(self, now: float) -> bool:
-        heirs = list(self._heirs(now))
-        has_nothing = not self._links.copy.live and not (heirs and self._links.is_complete())
-        return has_nothing or any(self._has_own(peer) for peer in heirs)
+        has_nothing = not self._links.copy.live and not (self._may_inherit(now) and self._links.is_complete())
+        return has_nothing or any(self._has_own(peer) for peer in self._heirs(now))
 
     def _has_own(self, peer: Peer) -> bool:
         own = self._links.copy.queue
@@ -85,7 +88,7 @@ class Drain:
                 return True
             if self._exchanges.is_done(owner, peer, self._since):
                 return True
-        return not held.copy.live
+        return not held.copy.live and not self._may_inherit(now)
 
     def _lost(self, now: float) -> int:
         own = 0

@@ -210,6 +210,14 @@ class Links:
         assert opener.session is not None
         self._needed.add(opener.session, ids)
 
+    def learned(self, now: float, opener: Opener | None, record: KeyRecord) -> bool:
+        """The peer remembers the key of a message that was removed; the others get what was news here."""
+        is_new = self.keys.learn(now, record)
+        for other in self._openers.values():
+            if is_new and other is not opener and other.session is not None and other.in_session:
+                other.session.note_record(record)
+        return is_new
+
     def removed(self, opener: Opener | None, ids: IdSet) -> None:
         """The peer knows these as removed; so do all the others, soon."""
         self._needed.meet(ids)

@@ -274,7 +274,7 @@ class Opener:
         assert session is not None
         for record in keys:
             self._keys_read.add(record.key)
-            self._home.keys.learn(now, record)
+            self._home.learned(now, self, record)
         if page is not None and not session.whole:
             if page.after != session.after:
                 raise PeerFault("a page of another part of the digest than was asked for")

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from dqtw.core.commands import Get, Outcome
 from dqtw.core.copy import Copy
-from dqtw.core.keys import KeyMemory
+from dqtw.core.keys import KeyMemory, KeyRecord
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Open, Put
 from dqtw.core.ranges import IdSet
@@ -175,6 +175,10 @@ class OpenerHome(Protocol):
 
     def needs(self, opener: "Opener", ids: IdSet) -> None:
         """The peer has these, and the copy here has not."""
+        ...
+
+    def learned(self, now: float, opener: "Opener", record: KeyRecord) -> bool:
+        """The peer remembers the key of a message that was removed; whether that was news here."""
         ...
 
     def removed(self, opener: "Opener", ids: IdSet) -> None:

@@ -122,6 +122,10 @@ class Session:
         self.need.discard(id)
         self.gones.add(id)
 
+    def note_record(self, record: KeyRecord) -> None:
+        """The own copy remembers a key that some other peer knew."""
+        self.keys.append(record)
+
     def note_all_gone(self, ids: IdSet) -> None:
         """The own copy knows all these ids as removed; there may be billions, in few ranges."""
         for id in [id for id in self.fresh if id in ids]:

@@ -398,6 +398,35 @@ def test_rule_15_the_record_of_a_key_goes_with_the_removal() -> None:
     assert set(first.gone) | set(second.gone) == set(ids)
 
 
+def test_rule_15_what_one_peer_remembers_of_a_key_all_others_come_to_know() -> None:
+    """It came back with a peer that was away; a node that dies later must not take it along."""
+    world = cluster("a", "b", "c")
+    held = world["c"].holder.held["a"]
+    record = KeyRecord("k", MessageId("a", old, 1), body_digest(b"once"), 1.0)
+    held.copy.gone(IdSet.of("a", [record.id]))
+    held.keys.learn(world.processes["c"].latest, record)
+    held.changed_elsewhere()
+    world.settle(2.5)
+    assert all(world[at].holder.held["a"].keys.was_removed("k", record.id) for at in ("b", "c"))
+    assert world["a"].owner.keys.was_removed("k", record.id)
+
+
+def test_rule_15_a_leaving_peer_brings_the_keys_that_it_remembers_of_others_queues() -> None:
+    """Its owner tells all the others."""
+    world = cluster("a", "b", "c")
+    held = world["c"].holder.held["a"]
+    record = KeyRecord("k", MessageId("a", old, 1), body_digest(b"once"), 1.0)
+    held.copy.gone(IdSet.of("a", [record.id]))
+    held.keys.learn(world.processes["c"].latest, record)
+    world.hold(Open, by="a", at="c")
+    held.changed_elsewhere()
+    world.drain("c")
+    world.settle(6)
+    assert "c" in world.departed
+    assert world["a"].owner.keys.was_removed("k", record.id)
+    assert world["b"].holder.held["a"].keys.was_removed("k", record.id)
+
+
 def vouched_for(world: Cluster, key: str) -> MessageId:
     """`a` tells a retry that a recovered message is there; the old process of `c`, paused, knows more of it."""
     push = world.push("a", b"once", key=key)
