@@ -170,7 +170,7 @@ class Exchanges:
                 return
 
     def _is_due(self, now: float, queue: str, held: HeldCopy, peer: Peer) -> bool:
-        if now < self._retry_at.get((queue, peer.id), now):
+        if now < self._retry_at.get((queue, peer.id), now) or not peer.knows_member(queue):
             return False
         if self._everything_since is not None and not self.is_done(queue, peer, self._everything_since):
             return True

@@ -69,12 +69,13 @@ class Drain:
         """Who may be left with what is here: a peer that has said since that it stays."""
         return (peer for peer in self._peers if peer.stays(now, self._asked[peer.id]))
 
-    def _may_inherit(self, now: float) -> bool:
+    def _may_inherit(self, now: float, queue: str) -> bool:
         """Whether there is anybody to tell what was removed: without, who has no messages may go at once."""
-        return any(peer.is_up(now) and not peer.leaving for peer in self._peers)
+        return any(peer.is_up(now) and not peer.leaving and peer.knows_member(queue) for peer in self._peers)
 
     def _own_is_held(self, now: float) -> bool:
-        has_nothing = not self._links.copy.live and not (self._may_inherit(now) and self._links.is_complete())
+        may_inherit = self._may_inherit(now, self._links.copy.queue) and self._links.is_complete()
+        has_nothing = not self._links.copy.live and not may_inherit
         return has_nothing or any(self._has_own(peer) for peer in self._heirs(now))
 
     def _has_own(self, peer: Peer) -> bool:
@@ -88,7 +89,7 @@ class Drain:
                 return True
             if self._exchanges.is_done(owner, peer, self._since):
                 return True
-        return not held.copy.live and not self._may_inherit(now)
+        return not held.copy.live and not self._may_inherit(now, owner)
 
     def _lost(self, now: float) -> int:
         own = 0

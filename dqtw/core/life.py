@@ -155,9 +155,10 @@ class Life:
     def _is_regained(self, now: float) -> Callable[[HeldCopy], bool]:
         def is_regained(held: HeldCopy) -> bool:
             owner = self._peers[held.copy.queue]
-            others = (peer for peer in self._peers if peer is not owner and not peer.unreachable(now))
+            others = (each for each in self._peers if each.knows_member(owner.id) and not each.unreachable(now))
             return held.has_owner_in_sync(owner) or (
-                owner.unreachable(now) and all(self._exchanges.is_done(owner.id, peer) for peer in others)
+                owner.unreachable(now)
+                and all(self._exchanges.is_done(owner.id, each) for each in others if each is not owner)
             )
 
         return is_regained

@@ -33,7 +33,7 @@ class Peer:
         error: what went wrong last.
         asked: the number of the latest request to it.
         rises: how many times it has come up: a new process, or an answer after a failure.
-        members_differ: it was told another list of members than this node.
+        members: the list of members that this process of it was told; empty: it has yet to say.
     """
 
     def __init__(self, id: str, url: str, peers: "Peers", calls: Calls) -> None:
@@ -42,7 +42,7 @@ class Peer:
         self.leaving = False
         self.declined = ""
         self.error = ""
-        self.members_differ = False
+        self.members: tuple[str, ...] = ()
         self.rises = 0
         self._configured_url = url
         self._tries = 0
@@ -66,6 +66,15 @@ class Peer:
     def stays(self, now: float, since: int) -> bool:
         """Whether it answers, and has said, asked after request number ``since``, that it is not about to stop."""
         return self.is_up(now) and not self.leaving and self._stays > since
+
+    def knows_member(self, id: str) -> bool:
+        """Whether it may hold a copy of that node's queue."""
+        return not self.members or id in self.members
+
+    @property
+    def members_differ(self) -> bool:
+        """Whether it was told another list of members than this node."""
+        return bool(self.members) and self.members != self._peers.members
 
     def unreachable(self, now: float) -> bool:
         """Whether it has not answered for a while."""
@@ -121,6 +130,8 @@ class Peer:
     def _note(self, answer: PeerAnswer) -> None:
         boot = getattr(answer, "boot", self.boot)
         self.rises += not self._heard or boot != self.boot
+        if boot != self.boot:
+            self.members = ()
         self._heard = True
         self._silent_since = None
         self._hear_declined(answer.why if isinstance(answer, Declined) else "")
@@ -137,11 +148,10 @@ class Peer:
         self.declined = why
 
     def _hear_members(self, members: tuple[str, ...]) -> None:
-        differ = members != self._peers.members
-        if differ and not self.members_differ:
+        was_told, self.members = self.members_differ, members
+        if self.members_differ and not was_told:
             theirs, ours = ", ".join(members), ", ".join(self._peers.members)
             self._peers.note("{peer} has other members: {theirs}; here: {ours}", peer=self.id, theirs=theirs, ours=ours)
-        self.members_differ = differ
 
     def _fault(self, answer: PeerAnswer) -> str:
         """Why an answer can't be trusted: it comes from another node, or from a process that is known as another."""

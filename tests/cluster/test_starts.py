@@ -60,7 +60,6 @@ def test_lists_of_members_that_differ_are_accepted_and_told(cluster_of: Callable
         cluster.push(id, "x")
 
 
-@pytest.mark.xfail(reason="its peers decline the exchange of a queue that they have not heard of, again and again")
 def test_a_node_that_knows_more_members_than_its_peers_becomes_ready(cluster_of: Callable[..., Cluster]) -> None:
     cluster = one_that_knows_more(cluster_of)
     wait_for(lambda: cluster.is_ready("b"), "b is not ready", seconds=8, story=cluster.story)

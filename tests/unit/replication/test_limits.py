@@ -191,6 +191,33 @@ def test_rule_17_lists_of_members_that_differ_are_told_and_accepted() -> None:
     assert any("members" in event.what for _, event in world.events)
 
 
+def test_rule_17_a_node_that_knows_more_members_than_its_peers_becomes_ready() -> None:
+    """A rolling restart that adds a member, gated on readiness, gets past its first node."""
+    world = Cluster("a", "b", "c")
+    for name in ("a", "c"):
+        world.start(name)
+    world.start("b", peers={"a": "a", "c": "c", "d": "d"}, start_wait_s=4)
+    world.settle(10)
+    assert world["b"].life.was_ready
+    declined = [event for _, event in world.events if "declines" in event.what]
+    assert len(declined) <= 2
+    world.drain("b")
+    world.settle(3)
+    assert "b" in world.departed
+
+
+def test_rule_17_a_node_that_knows_fewer_members_than_its_peers_becomes_ready() -> None:
+    """So does one that takes a member out."""
+    world = cluster("a", "b", "c", "d", copies=2)
+    world.kill("d")
+    world.kill("b")
+    world.settle(4)
+    world.start("b", peers={"a": "a", "c": "c"})
+    world.settle(10)
+    assert world["b"].life.was_ready
+    assert world["a"].life.was_ready
+
+
 def test_rule_17_lists_of_members_that_agree_are_not_told() -> None:
     world = cluster("a", "b")
     peers = stats(world, "a")["peers"]
