@@ -13,6 +13,8 @@ from tests.simulation.planted import catalogue
 from tests.simulation.run import Result, run
 from tests.simulation.table import print_table
 
+told_every = 500
+
 
 def main() -> int:
     """Do what the command line asks for."""
@@ -51,6 +53,8 @@ def _run_many(arguments: Namespace) -> int:
         if result.wrong:
             failed += 1
             print(result.report, flush=True)
+        if seeds % told_every == 0:
+            print(f"{seeds} seeds, {failed} failed, so far", file=sys.stderr)
     if arguments.stats:
         for name in sorted(total):
             print(f"{name:45} {total[name] / seeds:10.2f}")
