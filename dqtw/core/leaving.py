@@ -10,6 +10,7 @@ from attrs import frozen
 from dqtw.core.exchange import Exchanges
 from dqtw.core.holder import HeldCopy, Holder
 from dqtw.core.links import Links
+from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Ask, Asked, PeerAnswer
 from dqtw.core.peers import Peer, Peers
 
@@ -79,8 +80,12 @@ class Drain:
         return has_nothing or any(self._has_own(peer) for peer in self._heirs(now))
 
     def _has_own(self, peer: Peer) -> bool:
-        own = self._links.copy.queue
-        return self._links[peer.id].is_settled or self._exchanges.is_done(own, peer, self._since)
+        own, link = self._links.copy.queue, self._links[peer.id]
+        return (link.is_settled and link.is_current) or self._exchanges.is_done(own, peer, self._since)
+
+    def _knows(self, peer: Peer, id: MessageId) -> bool:
+        link = self._links[peer.id]
+        return link.is_current and link.knows(id)
 
     def _is_held(self, now: float, held: HeldCopy) -> bool:
         owner = held.copy.queue
@@ -95,7 +100,7 @@ class Drain:
         own = 0
         if not self._own_is_held(now):
             heirs = list(self._heirs(now))
-            own = sum(not any(self._links[peer.id].knows(id) for peer in heirs) for id in self._links.copy.live)
+            own = sum(not any(self._knows(peer, id) for peer in heirs) for id in self._links.copy.live)
         return own + sum(len(held.copy.live) for held in self._held.values() if not self._is_held(now, held))
 
 

@@ -94,6 +94,11 @@ class Opener:
         return self.is_joined and self.session is not None and self.session.owes_nothing and self._flight is None
 
     @property
+    def is_current(self) -> bool:
+        """Whether the session is with the process that has answered last, and not with one that this has replaced."""
+        return self.session is not None and self.session.boot == self.peer.boot
+
+    @property
     def unacknowledged(self) -> int:
         """How many ids' states the peer has not confirmed."""
         session, flight = self.session, self._flight

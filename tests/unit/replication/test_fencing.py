@@ -607,6 +607,24 @@ def test_rule_12_who_stayed_before_a_pause_may_be_gone_after_it() -> None:
     assert world.departed == {"b": Departure(Status.ALONE, 1)}
 
 
+def test_rule_12_a_peer_that_was_replaced_meanwhile_does_not_hold_what_the_session_with_it_says() -> None:
+    """Its next process answers, and is empty: the session was with the one before."""
+    world = cluster("a", "b", drain_timeout_s=5)
+    push = world.push("a", b"of a")
+    world.settle(0.1)
+    assert push.code == "Pushed"
+    world.hold(Delta, by="a", at="b")
+    world.hold(Open, by="a", at="b")
+    world.kill("b")
+    world.start("b")
+    world.drain("a")
+    world.settle(2)
+    assert world["a"].peers["b"].boot == world["b"].boot
+    assert "a" not in world.departed
+    world.settle(5)
+    assert world.departed == {"a": Departure(Status.ALONE, 1)}
+
+
 def test_rule_12_messages_of_others_that_no_other_node_holds_are_counted_too() -> None:
     """A copy may be the last one."""
     world = cluster("a", "b", copies=1, drain_timeout_s=20)
