@@ -4,6 +4,7 @@ What a copy has seen is nearly always "all of it, from the first on", so a set c
 much as it has members.
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, pairwise
@@ -16,6 +17,7 @@ Dot: TypeAlias = tuple[str, int]
 """One message of a queue whose owner is known: incarnation and number. Dots sort in the order of the pushes."""
 
 
+_Bounds: TypeAlias = "array[int]"  # of 64 bits, which is more than `number_max` has
 _slices_from: Final = 8  # so many times as long as the other: then it is taken in slices, not bound by bound
 
 
@@ -24,12 +26,13 @@ class Ranges:
 
     A number is a member when an odd count of bounds lies at or below it; that one fact makes every operation a
     bisection. Two sets are compared only where both have bounds: what lies outside is cut off, or left where it is.
+    The bounds are an array, not a list: the garbage collector would look at each number of a list.
     """
 
     __slots__ = ("_bounds", "_count")
 
     def __init__(self, bounds: Iterable[int] = ()) -> None:
-        self._bounds = list(bounds)
+        self._bounds = array("Q", bounds)
         self._count: int | None = None  # of members; None: not known, and found out when somebody asks
 
     def __contains__(self, number: int) -> bool:
@@ -71,15 +74,20 @@ class Ranges:
     def add(self, start: int, stop: int) -> None:
         """Add all from ``start`` up to, not including, ``stop``."""
         bounds = self._bounds
-        if bounds and bounds[-1] == start:  # the usual case: the next number
-            bounds[-1] = stop
+        last = bounds[-1] if bounds else 0
+        if start >= last:  # the usual case: the next number, or one behind all others
+            if start == last:
+                bounds[-1] = stop
+            else:
+                bounds.append(start)
+                bounds.append(stop)
             if self._count is not None:
                 self._count += stop - start
             return
         if self._count is not None:
             self._count += stop - start - _members(_between(bounds, start, stop))
         left, right = bisect_left(bounds, start), bisect_right(bounds, stop)
-        bounds[left:right] = [start] * (left & 1 ^ 1) + [stop] * (right & 1 ^ 1)
+        bounds[left:right] = _ends(start, left & 1 ^ 1, stop, right & 1 ^ 1)
 
     def discard(self, start: int, stop: int) -> None:
         """Take out all from ``start`` up to, not including, ``stop``."""
@@ -87,7 +95,7 @@ class Ranges:
         if self._count is not None:
             self._count -= _members(_between(bounds, start, stop))
         left, right = bisect_left(bounds, start), bisect_right(bounds, stop)
-        bounds[left:right] = [start] * (left & 1) + [stop] * (right & 1)
+        bounds[left:right] = _ends(start, left & 1, stop, right & 1)
 
     def copy(self) -> "Ranges":
         """Return another set with the same members."""
@@ -140,7 +148,7 @@ class Ranges:
             return 0, 0
         return max(self._bounds[0], other._bounds[0]), min(self._bounds[-1], other._bounds[-1])
 
-    def _change(self, start: int, stop: int, other: list[int], keep: "_Keep") -> None:
+    def _change(self, start: int, stop: int, other: _Bounds, keep: "_Keep") -> None:
         """Bring another set, all of which lies between ``start`` and ``stop``, into what this one has there."""
         before = _between(self._bounds, start, stop)
         after = _sweep(before, other, keep)
@@ -148,13 +156,19 @@ class Ranges:
             self._count += _members(after) - _members(before)
         self._replace(start, stop, after)
 
-    def _replace(self, start: int, stop: int, inner: list[int]) -> None:
+    def _replace(self, start: int, stop: int, inner: _Bounds) -> None:
         """Let ``inner`` be what lies between ``start`` and ``stop``; where two runs touch there is no bound."""
         left, right = bisect_left(self._bounds, start), bisect_right(self._bounds, stop)
         if left & 1:
-            inner[:1] = [] if inner[:1] == [start] else [start, *inner[:1]]
+            if inner and inner[0] == start:
+                del inner[0]
+            else:
+                inner.insert(0, start)
         if right & 1:
-            inner[-1:] = [] if inner[-1:] == [stop] else [*inner[-1:], stop]
+            if inner and inner[-1] == stop:
+                del inner[-1]
+            else:
+                inner.append(stop)
         self._bounds[left:right] = inner
 
     def to_wire(self) -> list[int]:
@@ -182,16 +196,26 @@ class Ranges:
         return cls(bounds)
 
 
-def _members(bounds: list[int]) -> int:
+def _ends(start: int, has_start: int, stop: int, has_stop: int) -> _Bounds:
+    """These two bounds, or one of them, or none."""
+    return array("Q", (start,) * has_start + (stop,) * has_stop)
+
+
+def _members(bounds: _Bounds) -> int:
     return sum(bounds[1::2]) - sum(bounds[::2])
 
 
-def _between(bounds: list[int], start: int, stop: int) -> list[int]:
+def _between(bounds: _Bounds, start: int, stop: int) -> _Bounds:
     """The bounds of what lies from ``start`` up to, not including, ``stop``."""
     if start >= stop:
-        return []
+        return array("Q")
     left, right = bisect_right(bounds, start), bisect_left(bounds, stop)
-    return [start] * (left & 1) + bounds[left:right] + [stop] * (right & 1)
+    inner = bounds[left:right]
+    if left & 1:
+        inner.insert(0, start)
+    if right & 1:
+        inner.append(stop)
+    return inner
 
 
 _Keep: TypeAlias = tuple[bool, bool, bool, bool]
@@ -202,7 +226,7 @@ _first_only: Final[_Keep] = (False, True, False, False)
 _both: Final[_Keep] = (False, False, False, True)
 
 
-def _sweep(one: list[int], other: list[int], keep: _Keep) -> list[int]:
+def _sweep(one: _Bounds, other: _Bounds, keep: _Keep) -> _Bounds:
     """Bring the bounds of two sets together."""
     if len(one) * _slices_from < len(other):
         return _slices(one, other, keep)
@@ -211,9 +235,9 @@ def _sweep(one: list[int], other: list[int], keep: _Keep) -> list[int]:
     return _walk(one, other, keep)
 
 
-def _slices(few: list[int], many: list[int], keep: _Keep) -> list[int]:
+def _slices(few: _Bounds, many: _Bounds, keep: _Keep) -> _Bounds:
     """Take what lies between two bounds of the short list from the long one in one piece."""
-    result: list[int] = []
+    result = array("Q")
     kept = False
     right = 0
     for i, low in enumerate([0, *few]):
@@ -228,9 +252,9 @@ def _slices(few: list[int], many: list[int], keep: _Keep) -> list[int]:
     return result
 
 
-def _walk(one: list[int], other: list[int], keep: _Keep) -> list[int]:
+def _walk(one: _Bounds, other: _Bounds, keep: _Keep) -> _Bounds:
     """Walk the bounds of both sets upwards."""
-    result: list[int] = []
+    result = array("Q")
     i = j = 0
     kept = False
     while i < len(one) or j < len(other):
