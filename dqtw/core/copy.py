@@ -7,6 +7,7 @@ The idea: an optimised observed-remove set without tombstones (Bieniusa et al., 
 dots of a single writer (Almeida, Shoker, Baquero: Delta state replicated data types, 2018).
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from attrs import frozen
@@ -82,6 +83,19 @@ class Copy:
         self.seen.add(id)
         self.body_bytes += len(message.body)
         return True
+
+    def put_all(self, messages: Iterable[tuple[MessageId, Message]]) -> list[MessageId]:
+        """Hold these messages, but for those that were seen before; the ids that were news.
+
+        The ids go in together: what lies behind them in a queue with many holes moves once.
+        """
+        news = {id: message for id, message in messages if id not in self.seen}
+        ids = IdSet.of(self.queue, news)
+        self.live |= news
+        self.live_ids |= ids
+        self.seen |= ids
+        self.body_bytes += sum(len(message.body) for message in news.values())
+        return list(news)
 
     def remove(self, id: MessageId) -> Message | None:
         """Know one id as removed; the message it named, if that was live."""

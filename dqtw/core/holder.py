@@ -142,10 +142,7 @@ class HeldCopy:
 
     def hold(self, now: float, puts: tuple[Put, ...]) -> bool:
         """Hold these messages, but for those that were seen before; whether that changed the copy."""
-        changed = False
-        for put in puts:
-            changed |= self.copy.put(put.id, put.message(now))
-        return changed
+        return bool(self.copy.put_all((put.id, put.message(now)) for put in puts))
 
 
 class OwnCopy(HeldCopy):

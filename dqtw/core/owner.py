@@ -330,7 +330,7 @@ class Owner:
     def recovered(self, now: float, put: tuple[Put, ...]) -> list[MessageId]:
         """A peer had these messages; those that were news here."""
         self.greatest_met = max([self.greatest_met, *(each.id.incarnation for each in put)])
-        news = [each.id for each in put if self.queue.recover(each.id, each.message(now))]
+        news = self.queue.recover((each.id, each.message(now)) for each in put)
         for id in news:
             self.keys.put(id, self.copy.live[id])
         return news

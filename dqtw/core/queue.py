@@ -4,6 +4,7 @@ Nothing waits in here: the queue says what there is, `dqtw.core.waiting` says wh
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from attrs import define
@@ -73,14 +74,14 @@ class Queue:
         self._entries[id] = Entry(State.WAITING)
         self._counts[State.WAITING] += 1
 
-    def recover(self, id: MessageId, message: Message) -> bool:
-        """Take in a message that another copy kept, ready at its old place; False when it is known already."""
-        if not self.copy.put(id, message):
-            return False
-        self._entries[id] = Entry(State.WAITING)
-        self._counts[State.WAITING] += 1
-        self.release(id)
-        return True
+    def recover(self, messages: Iterable[tuple[MessageId, Message]]) -> list[MessageId]:
+        """Take in messages that another copy kept, ready at their old places, but for those known already; the news."""
+        news = self.copy.put_all(messages)
+        for id in news:
+            self._entries[id] = Entry(State.WAITING)
+            self._counts[State.WAITING] += 1
+            self.release(id)
+        return news
 
     def release(self, id: MessageId) -> None:
         """Show a message that waited for its copies to the workers."""

@@ -206,3 +206,11 @@ def deliver(copy: Copy, requests: list[Change], data: st.DataObject) -> None:
         apply(copy, change)
         if data.draw(st.booleans()):
             apply(copy, change)
+
+
+@given(changes, st.lists(ids, max_size=10))
+def test_messages_put_together_are_messages_put_one_by_one(history: list[Change], more: list[MessageId]) -> None:
+    together, one_by_one = copy_of(history), copy_of(history)
+    news = together.put_all((id, message(id)) for id in more)
+    assert news == [id for id in more if one_by_one.put(id, message(id))]
+    assert content(together) == content(one_by_one)

@@ -176,7 +176,10 @@ def stale_wins() -> list[Patch]:
         self.body_bytes += len(message.body)
         return True
 
-    return [(Copy, "put", put)]
+    def put_all(self: Any, messages: Any) -> list[Any]:
+        return [id for id, message in messages if put(self, id, message)]
+
+    return [(Copy, "put", put), (Copy, "put_all", put_all)]
 
 
 @planted("6", "what the peer knows as removed is not removed here")

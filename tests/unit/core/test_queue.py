@@ -99,7 +99,7 @@ def test_what_could_never_fit_is_too_large_and_not_just_full() -> None:
 
 def test_a_recovered_message_is_ready_at_its_old_place_even_past_the_bound() -> None:
     queue = queue_of(1, size=1)
-    assert queue.recover(named(9, OLD), Message(b"old"))
+    assert queue.recover([(named(9, OLD), Message(b"old"))])
     assert len(queue) == 2
     assert lease(queue).receipt.id == named(9, OLD)
     with pytest.raises(Full):
@@ -108,9 +108,9 @@ def test_a_recovered_message_is_ready_at_its_old_place_even_past_the_bound() -> 
 
 def test_a_message_is_recovered_once_and_not_after_its_removal() -> None:
     queue = queue_of(1)
-    assert not queue.recover(named(1), Message(b"1"))
+    assert not queue.recover([(named(1), Message(b"1"))])
     queue.remove(named(1))
-    assert not queue.recover(named(1), Message(b"1"))
+    assert not queue.recover([(named(1), Message(b"1"))])
     assert len(queue) == 0
 
 
