@@ -188,7 +188,7 @@ class Intake:
     def _take_in_again(self, message: Message) -> None:
         self._n += 1
         id = MessageId(self._settings.node, self.incarnation, self._n)
-        self._queue.recover(id, message)
+        self._queue.recover([(id, message)])
         self._keys.put(id, message)
         self._links.put(id)
 

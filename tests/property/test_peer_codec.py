@@ -87,7 +87,7 @@ requests: st.SearchStrategy[Any] = st.one_of(
     st.builds(m.Forward, names, incarnations, words, st.integers(1, number_max), commands | batches),
 )
 asked: st.SearchStrategy[Any] = st.builds(
-    m.Asked, names, words, incarnations_or_none, words | st.just(""), seconds, flags, flags, flags, addresses
+    m.Asked, names, words, incarnations_or_none, words | st.just(""), seconds, flags, flags, flags, flags, addresses
 )
 opened = st.builds(m.Opened, names, words, words, words, digests, records_told, flags, members, addresses)
 paged = st.builds(m.Paged, names, words, words, counts, st.none() | digests, records_told, flags)
