@@ -114,6 +114,7 @@ class Exchanges:
         self._open_request = open_request
         self._running: dict[str, Exchange] = {}
         self._done: dict[tuple[str, str], tuple[int, int, float]] = {}
+        self._told_by_owner: dict[tuple[str, str], int] = {}
         self._retry_at: dict[tuple[str, str], float] = {}
         self._everything_since: float | None = None
 
@@ -125,16 +126,16 @@ class Exchanges:
         """Bring every copy together with every peer again, whether its owner is there or not: this node is leaving."""
         self._everything_since = now
 
-    def is_done(self, queue: str, peer: Peer, since: float = 0.0) -> bool:
-        """Whether this node's copy was equal with the peer's at some moment since, in the peer's present process.
+    def was_done(self, queue: str, peer: Peer, since: float = 0.0) -> bool:
+        """Whether this node's copy was equal with the peer's at some moment since, in the peer's present process."""
+        rises, _, at = self._done.get((queue, peer.id), (-1, 0, 0.0))
+        return rises == peer.rises and at >= since
 
-        And nobody but the owner has changed the copy here after that.
-        """
-        done = self._done.get((queue, peer.id))
-        if done is None:
+    def is_done(self, queue: str, peer: Peer, since: float) -> bool:
+        """Whether it was, and nobody but the owner has changed the copy here after that."""
+        if not self.was_done(queue, peer, since):
             return False
-        rises, changes, at = done
-        return rises == peer.rises and changes == self._held[queue].changes and at >= since
+        return self._done[queue, peer.id][1] == self._held[queue].changes
 
     def begin(self, now: float) -> None:
         """Begin what is due."""
@@ -155,6 +156,7 @@ class Exchanges:
             running.opener.pump(now)
         if running.opener.is_settled:
             self._done[running.copy.queue, peer.id] = (running.rises, running.changes, now)
+            self._retry_at[running.copy.queue, peer.id] = now + retry_after_s
             running.opener.end(now)
             del self._running[peer.id]
         elif running.opener.stage is Stage.DOWN or running.rises != peer.rises:
@@ -178,7 +180,8 @@ class Exchanges:
             return False
         owner = self._peers[queue]
         if held.has_owner_in_sync(owner) and owner.is_up(now):
-            return False  # the owner has told all there is, and does so with the peer
-        if not self.is_done(queue, peer):
+            self._told_by_owner[queue, peer.id] = peer.rises  # all there is; and it tells the peer, too
+            return False
+        if not self.was_done(queue, peer) and self._told_by_owner.get((queue, peer.id)) != peer.rises:
             return True
         return owner.unreachable(now) and not self.is_done(queue, peer, now - again_after_s)

@@ -158,7 +158,7 @@ class Life:
             others = (each for each in self._peers if each.knows_member(owner.id) and not each.unreachable(now))
             return held.has_owner_in_sync(owner) or (
                 owner.unreachable(now)
-                and all(self._exchanges.is_done(owner.id, each) for each in others if each is not owner)
+                and all(self._exchanges.was_done(owner.id, each) for each in others if each is not owner)
             )
 
         return is_regained

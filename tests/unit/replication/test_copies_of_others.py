@@ -53,14 +53,25 @@ def test_rule_14_what_a_third_node_brings_later_makes_the_copies_unequal_again()
     world.kill("a")
     world.settle(6)
     exchanges, peer = world["b"].exchanges, world["b"].peers["c"]
-    assert exchanges.is_done("a", peer)
+    assert exchanges.is_done("a", peer, 0.0)
     held = world["b"].holder.held["a"]
     held.copy.put(MessageId("a", old, 1), Message(b"late"))
     held.changed_elsewhere()
-    assert not exchanges.is_done("a", peer)
+    assert not exchanges.is_done("a", peer, 0.0)
     world.settle(1)
-    assert exchanges.is_done("a", peer)
+    assert exchanges.is_done("a", peer, 0.0)
     assert world.bodies("c", "a") == [b"late"]
+
+
+def test_rule_14_an_owner_that_is_there_and_has_a_backlog_is_not_disturbed_by_an_exchange_of_its_peers() -> None:
+    """What they would find is on its way to both; its session would end, and pushes be refused."""
+    world = cluster("a", "b", "c")
+    world.settle(1)
+    since = len(world.sent)
+    for _ in range(4):
+        world["b"].holder.held["a"].in_sync = False
+        world.settle(0.3)
+    assert copy_opens(world, "a", since) == []
 
 
 def test_rule_14_both_ways_what_either_has_removed_is_removed_at_both() -> None:
