@@ -133,7 +133,7 @@ class Ledger:
             if process in fate.holders:
                 del fate.holders[process]
                 fate.lost_by.append((now, process))
-                if fate.is_owed and not fate.holders:
+                if fate.answered_at is not None and fate.removed_at is None and not fate.holders:
                     self._lose(fate, process, is_own_will=is_own_will)
 
     def _lose(self, fate: Fate, process: Process, *, is_own_will: bool) -> None:
@@ -141,5 +141,7 @@ class Ledger:
         if is_own_will or len(losers) >= self._copies:
             self.lost_lawfully += 1
             fate.is_given_up = True
-            return
-        raise Violation(f"{fate} was answered and is lost: with {process} went its last copy, {sorted(losers)} held it")
+        elif fate.is_owed:  # else a request to remove it is under way; should that be refused, the end will show it
+            raise Violation(
+                f"{fate} was answered and is lost: with {process} went its last copy, {sorted(losers)} held it"
+            )

@@ -205,7 +205,8 @@ class Promises:
         boots = {process.node.boot: process for process in self._alive()}
         for opener in owner.node.owner.links:
             peer = boots.get(opener.peer.boot)
-            if opener.in_session and peer is not None and self.is_valid(owner, peer):
+            began_now = opener.session_since == owner.now  # perhaps after the answer, in the same turn
+            if opener.in_session and not began_now and peer is not None and self.is_valid(owner, peer):
                 knows = knows_removed(peer, fate.id)
                 require(knows, f"{owner} has answered that {fate} is removed, before {peer} in session knew")
 
