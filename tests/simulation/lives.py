@@ -1,5 +1,7 @@
 """Starting, replacing and leaving: what a process may do with its life."""
 
+from math import inf
+
 from dqtw.core.leaving import Departure, Status
 from dqtw.core.life import Phase
 from tests.simulation.clock import Clock
@@ -30,6 +32,7 @@ class Lives:
         self._network = network
         self._trace = trace
         self._phases: dict[Process, tuple[Phase, float]] = {}
+        self._waits_until: dict[Process, float] = {}  # fenced, and nobody has asked it to leave
         self._heard: dict[tuple[Process, Process], tuple[float, float]] = {}
 
     def heard(self, owner: Process, peer: Process) -> None:
@@ -48,6 +51,10 @@ class Lives:
         Raises:
             Violation: it serves, or is ready, without what it could have had.
         """
+        if process.node.life.is_handing_over:
+            self._waits_until[process] = inf
+        elif self._waits_until.get(process) == inf:
+            self._waits_until[process] = self._clock.now
         phase = process.node.phase
         if phase is not self._phase(process):
             self._trace.line(process, f"is {phase.value}")
@@ -130,7 +137,8 @@ class Lives:
     def _is_heir(self, process: Process, other: Process) -> bool:
         """Whether the other stays, or can't have told this process that it does not."""
         phase, since = self._phases.get(other, (Phase.STARTING, 0.0))
-        if process.node.life.is_handing_over and other.node.life.is_handing_over and other.id > process.id:
+        waits = self._clock.now - self._waits_until.get(other, -told_within_s) < told_within_s
+        if process.node.life.is_handing_over and other.id > process.id and waits:
             return True
         if phase not in (Phase.DRAINING, Phase.FENCED):
             return True
