@@ -138,7 +138,7 @@ class Lives:
         """Whether the other stays, or can't have told this process that it does not."""
         phase, since = self._phases.get(other, (Phase.STARTING, 0.0))
         waits = self._clock.now - self._waits_until.get(other, -told_within_s) < told_within_s
-        if process.node.life.is_handing_over and other.id > process.id and waits:
+        if process.node.phase is Phase.FENCED and other.id > process.id and waits:
             return True
         if phase not in (Phase.DRAINING, Phase.FENCED):
             return True
