@@ -68,6 +68,12 @@ class Links:
         """Whether this message is held by a peer only, and is on its way here."""
         return id not in self.copy.seen and any(id in session.need for session in self._sessions())
 
+    def fetch_first(self, id: MessageId) -> None:
+        """Somebody asks for this message, which is on its way here: let it come before the others."""
+        for session in self._sessions():
+            if id in session.need:
+                session.urgent.add(id)
+
     def _sessions(self) -> Iterator[Session]:
         """Those in session, and those of which the digest is read."""
         return (opener.session for opener in self._openers.values() if opener.session is not None)

@@ -251,6 +251,10 @@ class Node:
             return
         if self.phase is Phase.STARTING:
             raise self.life.refusal()
+        if isinstance(command, Ack) and self.owner.links.is_needed(id):
+            self.owner.links.fetch_first(id)  # removed unseen, nobody would remember its key
+            self.doubt.park(now, ticket, command)
+            return
         is_doubtful = self._must_ask_about(id) or self.owner.links.in_doubt(now)
         if is_doubtful and not is_cleared:
             self.doubt.park(now, ticket, command)

@@ -138,8 +138,7 @@ class Owner:
         if ack.id in self._removals:
             self._removals.share(ack.id, ticket, Done())
             return
-        is_live = ack.id in self.copy.live and not self.queue.is_waiting(ack.id)
-        if not is_live and not self.links.is_needed(ack.id):
+        if ack.id not in self.copy.live or self.queue.is_waiting(ack.id):
             raise unknown(ack.id)
         self.totals["acked"] += 1
         self._remove(now, [ack.id], ticket, Done())

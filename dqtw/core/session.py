@@ -43,6 +43,7 @@ class Session:
         keys: records of keys that the peer lacks, of messages that it knows as removed.
         key_of: records of the keys of messages among ``gones``.
         need: messages that only the peer has.
+        urgent: of these, those that somebody asks for; fetched before the others.
         whole: the peer's digest has been read to its end; before that, nothing can be said of what it knows.
         after: how far the digest has been read.
         token: the peer's name for this session; empty until it has answered the open.
@@ -56,6 +57,7 @@ class Session:
     fresh: OrderedDict[MessageId, None] = field(factory=OrderedDict, init=False)
     backlog: IdSet = field(init=False)
     need: IdSet = field(init=False)
+    urgent: IdSet = field(init=False)
     keys: deque[KeyRecord] = field(factory=deque, init=False)
     key_of: dict[MessageId, KeyRecord] = field(factory=dict, init=False)
     whole: bool = field(default=False, init=False)
@@ -67,6 +69,7 @@ class Session:
         self.gones = IdSet(self.copy.queue)
         self.backlog = IdSet(self.copy.queue)
         self.need = IdSet(self.copy.queue)
+        self.urgent = IdSet(self.copy.queue)
         self.fetching = IdSet(self.copy.queue)
 
     @property
@@ -156,7 +159,8 @@ class Session:
 
     def take_needed(self) -> IdSet:
         """What to fetch next; ids that the own copy has met meanwhile are needed no more."""
-        self.fetching = IdSet(self.copy.queue)
+        self.fetching = (self.urgent & self.need) - self.copy.seen
+        self.urgent = IdSet(self.copy.queue)
         while self.need and not self.fetching:
             first = self.need.head(chunk_ints_max)
             self.fetching = first - self.copy.seen

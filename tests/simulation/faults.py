@@ -52,11 +52,26 @@ class Faults:
         self._is_over = True
         self._world.trace.line("", "all faults end")
         self._network.calm_down()
-        self._network.names = self._world.present
+        self._clock.after(0.2, self._help_who_is_lost)
         for process in self._world.alive():
             process.resume(timers_first=self._flip(), turn_each=self._flip())
         for node in self._scenario.nodes:
             self._clock.after(0.1, partial(self._world.start_unless_there, node))
+
+    def _help_who_is_lost(self) -> None:
+        """When so many have moved that nobody is where all others look, an operator must say where they are."""
+        if not any(map(self._is_found_by_all, self._world.alive())):
+            self._network.names = self._world.present
+
+    def _is_found_by_all(self, process: Process) -> bool:
+        """Whether all others are told, at their start, where it is; it tells them of those that have moved."""
+        others = [each for each in self._world.alive() if each.id != process.id]
+        is_newest = self._world.present(process.id) is process
+        return (
+            self._scenario.is_advertised
+            and is_newest
+            and all(each.settings.peers[process.id] == process.url for each in others)
+        )
 
     def _strike(self) -> None:
         if self._is_over:

@@ -116,7 +116,7 @@ class Ledger:
     def _name(self, fate: Fate) -> None:
         if fate.message.key is not None:
             known = self._named.setdefault(fate.message.key, [])
-            fate.namesakes = [id for id in known if id in fate.admitted_by.node.owner.copy.seen]
+            fate.namesakes = [id for id in known if _is_known(id, fate.admitted_by)]
             known.append(fate.id)
 
     def held(self, now: float, fate: Fate, process: Process) -> None:
@@ -145,3 +145,10 @@ class Ledger:
             raise Violation(
                 f"{fate} was answered and is lost: with {process} went its last copy, {sorted(losers)} held it"
             )
+
+
+def _is_known(id: MessageId, owner: Process) -> bool:
+    """Whether an owner knew of a message before its present turn, here or at a peer in session."""
+    openers = [each for each in owner.node.owner.links if each.in_session and each.session_since < owner.now]
+    needed = any(each.session is not None and id in each.session.need for each in openers)
+    return id in owner.node.owner.copy.seen or needed

@@ -427,6 +427,30 @@ def test_rule_15_a_leaving_peer_brings_the_keys_that_it_remembers_of_others_queu
     assert world["b"].holder.held["a"].keys.was_removed("k", record.id)
 
 
+def test_rule_15_an_ack_of_a_message_that_is_on_its_way_here_remembers_its_key() -> None:
+    """It is fetched first, before all others, and removed when it is here: a retry is not a new message."""
+    world = Cluster("a", "b", "c", copies=1, start_wait_s=4, max_message=2**20)
+    world.start("a")
+    world.settle(5)
+    ids = [MessageId("a", old, n) for n in range(1, 5)]
+    key = key_at("a", world)
+    world.start("b")
+    for id in ids:
+        world.copy("b", "a").put(id, Message(b"x" * 2**20, key=key if id is ids[-1] else None))
+    gate = world.hold(Fetched, by="a", at="b")
+    world.settle(1.5)
+    ack = world.ack("a", ids[-1])
+    world.settle(0.1)
+    assert ack.code == ""
+    gate.open()
+    world.settle(3)
+    assert ack.code == "Done"
+    retry = world.push("a", b"x" * 2**20, key=key)
+    world.settle()
+    assert "duplicate=True" in str(retry.outcome)
+    assert len(world.copy("a", "a").live) == 3
+
+
 def vouched_for(world: Cluster, key: str) -> MessageId:
     """`a` tells a retry that a recovered message is there; the old process of `c`, paused, knows more of it."""
     push = world.push("a", b"once", key=key)
