@@ -45,6 +45,7 @@ known_seeds = {
     "hand_out_early": 5,
     "lost_is_refused": 2,
     "prune_too_much": 2,
+    "configured_addresses_only": 11,
     "leases_by_the_wall_clock": 2,
     "lease_twice": 1,
     "eternal_leases": 4,
