@@ -65,6 +65,7 @@ class Copy:
         live_ids: the same ids, as ranges.
         seen: every id this copy has ever held or known removed.
         body_bytes: the total of the live bodies.
+        version: another one after each change.
     """
 
     def __init__(self, queue: str) -> None:
@@ -73,11 +74,13 @@ class Copy:
         self.live_ids = IdSet(queue)
         self.seen = IdSet(queue)
         self.body_bytes = 0
+        self.version = 0
 
     def put(self, id: MessageId, message: Message) -> bool:
         """Hold a message, unless its id was seen before; True when that changed the copy."""
         if id in self.seen:
             return False
+        self.version += 1
         self.live[id] = message
         self.live_ids.add(id)
         self.seen.add(id)
@@ -91,6 +94,7 @@ class Copy:
         """
         news = {id: message for id, message in messages if id not in self.seen}
         ids = IdSet.of(self.queue, news)
+        self.version += bool(news)
         self.live |= news
         self.live_ids |= ids
         self.seen |= ids
@@ -99,6 +103,7 @@ class Copy:
 
     def remove(self, id: MessageId) -> Message | None:
         """Know one id as removed; the message it named, if that was live."""
+        self.version += 1
         self.seen.add(id)
         message = self.live.pop(id, None)
         if message is not None:
@@ -108,6 +113,7 @@ class Copy:
 
     def gone(self, ids: IdSet) -> dict[MessageId, Message]:
         """Know all these ids as removed; the messages among them that were live."""
+        self.version += bool(ids)
         removed = {id: self.live.pop(id) for id in self.live_ids & ids}
         self.live_ids -= ids
         self.seen |= ids

@@ -7,7 +7,7 @@ would need the copies of peers in doubt.
 
 from attrs import evolve, frozen
 
-from dqtw.core.commands import Command
+from dqtw.core.commands import Command, Get
 from dqtw.core.errors import Busy
 from dqtw.core.links import Links
 
@@ -43,6 +43,12 @@ class Doubt:
             raise Busy(f"{self._parked_max} requests wait already")
         self._parked.append(Parked(ticket, command, now))
         self._links.freshen()
+
+    def withdraw(self, ticket: int) -> bool:
+        """The client of a get is gone; False for one that does not wait here, or asked for something to be done."""
+        count = len(self._parked)
+        self._parked = [each for each in self._parked if each.ticket != ticket or not isinstance(each.command, Get)]
+        return len(self._parked) < count
 
     def begin_again(self, now: float) -> None:
         """This process itself was not running: what was confirmed before that counts for nothing."""

@@ -21,7 +21,8 @@ class Exchange:
 
     Attributes:
         rises: of the peer, when this began.
-        changes: of the copy, if nobody else has changed it since this began.
+        changes: of the copy, behind its owner's back, if nobody else has made any since this began.
+        version: of the copy, if nobody else has changed it at all.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Exchange:
         self.keys = held.keys
         self.rises = peer.rises
         self.changes = held.changes
+        self.version = held.copy.version
         self.open_request = open_request
         self.opener = Opener(peer, Role.COPY, self, entropy)
 
@@ -85,13 +87,17 @@ class Exchange:
 
     def removed(self, opener: Opener, ids: IdSet) -> None:  # noqa: ARG002
         """The peer knows these as removed."""
+        before = self.copy.version
         if self.held.remove(ids):
             self._changed()
+        self.version += self.copy.version - before
 
     def rescued(self, now: float, opener: Opener, put: tuple[Put, ...]) -> None:  # noqa: ARG002
         """The peer had these messages."""
+        before = self.copy.version
         if self.held.hold(now, put):
             self._changed()
+        self.version += self.copy.version - before
 
     def _changed(self) -> None:
         self.held.changed_elsewhere()
@@ -113,7 +119,7 @@ class Exchanges:
         self._entropy = entropy
         self._open_request = open_request
         self._running: dict[str, Exchange] = {}
-        self._done: dict[tuple[str, str], tuple[int, int, float]] = {}
+        self._done: dict[tuple[str, str], tuple[int, int, float, int]] = {}
         self._told_by_owner: dict[tuple[str, str], int] = {}
         self._retry_at: dict[tuple[str, str], float] = {}
         self._everything_since: float | None = None
@@ -128,14 +134,23 @@ class Exchanges:
 
     def was_done(self, queue: str, peer: Peer, since: float = 0.0) -> bool:
         """Whether this node's copy was equal with the peer's at some moment since, in the peer's present process."""
-        rises, _, at = self._done.get((queue, peer.id), (-1, 0, 0.0))
+        rises, _, at, _ = self._done.get((queue, peer.id), (-1, 0, 0.0, 0))
         return rises == peer.rises and at >= since
 
-    def is_done(self, queue: str, peer: Peer, since: float) -> bool:
-        """Whether it was, and nobody but the owner has changed the copy here after that."""
+    def is_done(self, now: float, queue: str, peer: Peer, since: float) -> bool:
+        """Whether it was, and the copy here is the same still, but for what its owner, who goes on, has changed."""
         if not self.was_done(queue, peer, since):
             return False
-        return self._done[queue, peer.id][1] == self._held[queue].changes
+        _, changes, _, version = self._done[queue, peer.id]
+        held = self._held[queue]
+        is_same = version == held.copy.version or self._owner_goes_on(now, queue, held)
+        return changes == held.changes and is_same
+
+    def _owner_goes_on(self, now: float, queue: str, held: HeldCopy) -> bool:
+        if queue not in self._peers:
+            return False
+        owner = self._peers[queue]
+        return held.has_owner_in_sync(owner) and owner.is_up(now) and not owner.leaving
 
     def begin(self, now: float) -> None:
         """Begin what is due."""
@@ -155,7 +170,7 @@ class Exchanges:
         if running.opener.stage is not Stage.DOWN:
             running.opener.pump(now)
         if running.opener.is_settled:
-            self._done[running.copy.queue, peer.id] = (running.rises, running.changes, now)
+            self._done[running.copy.queue, peer.id] = (running.rises, running.changes, now, running.version)
             self._retry_at[running.copy.queue, peer.id] = now + retry_after_s
             running.opener.end(now)
             del self._running[peer.id]
@@ -174,7 +189,7 @@ class Exchanges:
     def _is_due(self, now: float, queue: str, held: HeldCopy, peer: Peer) -> bool:
         if now < self._retry_at.get((queue, peer.id), now) or not peer.knows_member(queue):
             return False
-        if self._everything_since is not None and not self.is_done(queue, peer, self._everything_since):
+        if self._everything_since is not None and not self.is_done(now, queue, peer, self._everything_since):
             return True
         if queue == peer.id or queue not in self._peers:
             return False
@@ -184,4 +199,4 @@ class Exchanges:
             return False
         if not self.was_done(queue, peer) and self._told_by_owner.get((queue, peer.id)) != peer.rises:
             return True
-        return owner.unreachable(now) and not self.is_done(queue, peer, now - again_after_s)
+        return owner.unreachable(now) and not self.is_done(now, queue, peer, now - again_after_s)

@@ -131,7 +131,9 @@ class Forwarding:
 
     def _ask(self, now: float, peer: Peer, command: Forwardable, then: Then, timeout_s: float = call_timeout_s) -> None:
         self._numbers[peer.id] += 1
-        forward = Forward(self._node, self._own.incarnation, peer.boot, self._numbers[peer.id], command)
+        forward = Forward(
+            self._node, self._peers.cluster, self._own.incarnation, peer.boot, self._numbers[peer.id], command
+        )
         peer.ask(now, forward, then, timeout_s)
 
     def _forwarded(self, ticket: int, command: Command, now: float, answer: PeerAnswer) -> None:  # noqa: ARG002

@@ -211,12 +211,20 @@ class Holder:
             case Fetch():
                 return self._fetch(now, request)
 
+    def begin_again(self, gap_s: float) -> None:
+        """This process itself was not running: that owners were silent meanwhile proves nothing."""
+        for held in self.held.values():
+            if held.heard_at is not None:
+                held.heard_at += gap_s
+
     def tidy(self, now: float) -> None:
         """Forget what need not be remembered any longer."""
         for held in self.held.values():
             held.keys.expire(now)
 
     def _ask(self, now: float, ask: Ask) -> PeerAnswer:
+        if ask.cluster != self._cluster:
+            return Declined(f"this is a node of cluster {self._cluster}, not {ask.cluster}")
         held = self.held.get(ask.queue)
         if held is None:
             return self._no_such_queue(ask.queue)

@@ -77,11 +77,11 @@ class Drain:
     def _own_is_held(self, now: float) -> bool:
         may_inherit = self._may_inherit(now, self._links.copy.queue) and self._links.is_complete()
         has_nothing = not self._links.copy.live and not may_inherit
-        return has_nothing or any(self._has_own(peer) for peer in self._heirs(now))
+        return has_nothing or any(self._has_own(now, peer) for peer in self._heirs(now))
 
-    def _has_own(self, peer: Peer) -> bool:
+    def _has_own(self, now: float, peer: Peer) -> bool:
         own, link = self._links.copy.queue, self._links[peer.id]
-        return (link.is_settled and link.is_current) or self._exchanges.is_done(own, peer, self._since)
+        return (link.is_settled and link.is_current) or self._exchanges.is_done(now, own, peer, self._since)
 
     def _knows(self, peer: Peer, id: MessageId) -> bool:
         link = self._links[peer.id]
@@ -92,7 +92,7 @@ class Drain:
         for peer in self._heirs(now):
             if peer.id == owner and held.has_owner_in_sync(peer):
                 return True
-            if self._exchanges.is_done(owner, peer, self._since):
+            if self._exchanges.is_done(now, owner, peer, self._since):
                 return True
         return not held.copy.live and not self._may_inherit(now, owner)
 
@@ -137,7 +137,9 @@ class HandOver:
             return
         self._ask_at = now + ask_again_after_s
         for peer in self._peers:
-            peer.ask(now, Ask(self._queue), partial(self._answered, peer, now, self._has_all(peer)))
+            peer.ask(
+                now, Ask(self._queue, self._peers.cluster), partial(self._answered, peer, now, self._has_all(now, peer))
+            )
 
     def departure(self, now: float) -> Departure | None:
         """Whether the process may go now, and how."""
@@ -151,10 +153,10 @@ class HandOver:
 
     def _is_heir(self, now: float, peer: Peer, asked: Asked) -> bool:
         stays = not peer.leaving or (asked.fenced and peer.id > self._queue)
-        return stays and peer.is_up(now) and self._has_all(peer)
+        return stays and peer.is_up(now) and self._has_all(now, peer)
 
-    def _has_all(self, peer: Peer) -> bool:
-        return all(self._exchanges.is_done(queue, peer, self._since) for queue in self._copies)
+    def _has_all(self, now: float, peer: Peer) -> bool:
+        return all(self._exchanges.is_done(now, queue, peer, self._since) for queue in self._copies)
 
     def _answered(self, peer: Peer, asked_at: float, had_all: bool, now: float, answer: PeerAnswer) -> None:  # noqa: FBT001
         self._heirs.pop(peer.id, None)

@@ -138,10 +138,11 @@ class Life:
         if self.is_leaving and now >= self._ask_at:
             self._ask_at = now + ask_again_after_s
             for peer in self._peers:
-                peer.ask(now, Ask(self._settings.node), _only_heard)
+                peer.ask(now, Ask(self._settings.node, self._peers.cluster), _only_heard)
 
     def begin_again(self, now: float) -> None:
         """This process itself was not running: who was to inherit from it may be gone."""
+        self._start.begin_again(now)
         for leaving in (self._drain, self._hand_over):
             if leaving is not None:
                 leaving.ask_anew(now)
@@ -189,15 +190,15 @@ class Life:
         self._hand_over = HandOver(now, self._owner.incarnation, self._holder, self._peers, self._exchanges)
         return True
 
-    def departure(self, now: float) -> Departure | None:
-        """Whether the process may go now, and how; told once."""
+    def departure(self, now: float, *, is_quiet: bool) -> Departure | None:
+        """Whether the process may go now, and how; told once. Quiet: no request is under way."""
         if self._has_departed:
             return None
-        departure = self._departure(now)
+        departure = self._departure(now, is_quiet=is_quiet)
         self._has_departed = departure is not None
         return departure
 
-    def _departure(self, now: float) -> Departure | None:
+    def _departure(self, now: float, *, is_quiet: bool) -> Departure | None:
         if self._hand_over is not None:
             self._hand_over.pump(now)
             departure = self._hand_over.departure(now)
@@ -205,4 +206,4 @@ class Life:
                 return departure
         if self._drain is None:
             return None
-        return self._drain.departure(now, is_quiet=self._owner.is_quiet and self._hand_over is None)
+        return self._drain.departure(now, is_quiet=is_quiet and self._hand_over is None)

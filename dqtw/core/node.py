@@ -13,7 +13,7 @@ from attrs import evolve
 from dqtw.core.commands import Ack, ById, Command, Delivered, Get, GiveBack, Inspect, Nack, Outcome, Push, Touch
 from dqtw.core.doubt import Doubt
 from dqtw.core.effects import Answer, Effect, Event, Reply
-from dqtw.core.errors import Fenced, Full, Refusal, Starting, TooLarge, Unreplicated
+from dqtw.core.errors import Fenced, Full, OwnerDown, Refusal, Starting, TooLarge, Unreplicated
 from dqtw.core.exchange import Exchanges
 from dqtw.core.favours import Favours
 from dqtw.core.forwarding import Forwarding
@@ -57,13 +57,13 @@ class Node:
         self._effects: list[Effect] = []
         self._last_step = now
         self._look_at = now
-        self.peers = Peers(settings.node, self.boot, settings.peers, self._effects.append, self._note)
+        self.peers = Peers(settings.node, settings.cluster, self.boot, settings.peers, self._effects.append, self._note)
         self.owner = Owner(settings, entropy, self.peers, self)
         own = OwnCopy(self.owner.links, settings)
         self.holder = Holder(settings, self.boot, self.peers, entropy, self, own)
         self.exchanges = Exchanges(self.holder.held, self.peers, entropy, self._open_copy)
         self.forwarding = Forwarding(settings.node, self.peers, self.holder.held, self.owner, self.answer)
-        self._favours = Favours(Replays(settings.node, self.boot, self.holder.held), self._effects.append)
+        self._favours = Favours(Replays(settings.node, self.peers, self.holder.held), self._effects.append)
         self.doubt = Doubt(self.owner.links, settings.max_waiting)
         start = Start(
             now,
@@ -85,7 +85,7 @@ class Node:
 
     def withdraw(self, now: float, ticket: int) -> bool:
         """Forget a request that only waits, for its client is gone; False for one that is answered all the same."""
-        waited = self.owner.withdraw(ticket) | self.forwarding.withdraw(ticket)
+        waited = self.owner.withdraw(ticket) | self.forwarding.withdraw(ticket) | self.doubt.withdraw(ticket)
         self.tick(now)  # who stood behind it may be served now
         return waited
 
@@ -129,7 +129,7 @@ class Node:
         self.forwarding.pump(now)
         self.owner.links.pump(now)
         self.exchanges.carry_on(now)
-        departure = self.life.departure(now)
+        departure = self.life.departure(now, is_quiet=self.owner.is_quiet and not len(self.doubt))
         if departure is not None:
             self._effects.append(departure)
         effects = self._effects.copy()
@@ -175,6 +175,7 @@ class Node:
         if now - self._last_step > gap_s:
             for peer in self.peers:
                 peer.forgive(now)
+            self.holder.begin_again(now - self._last_step)
             self.doubt.begin_again(now)
             self.life.begin_again(now)
         self._last_step = now
@@ -245,6 +246,8 @@ class Node:
         if self.phase is Phase.FENCED:
             raise self.life.refusal()
         if id.node != self.settings.node:
+            if id.node not in self.peers and self.peers.somebody_knows(id.node):
+                raise OwnerDown(f"{id.node} is no member that this node was told of")
             if id.node not in self.peers or ticket in self._favours:
                 raise unknown(id)
             self.forwarding.forward(now, ticket, id.node, command)
@@ -269,6 +272,8 @@ class Node:
             Starting: not every peer has given what it holds, so that nobody can tell.
         """
         links = self.owner.links
+        if not self.owner.incarnation and len(self.peers):
+            raise Starting("this node has yet to learn what its peers know of it")
         if id.incarnation > self.owner.incarnation and len(self.peers):
             raise Fenced("this message is of a newer process of this node's id")
         if id.incarnation == self.owner.incarnation or id in links.copy.seen or links.is_needed(id):

@@ -126,7 +126,7 @@ class Opener:
         """
         if self.in_session:
             return now - self.confirmed_at > doubtful_after_s
-        return self._ended_in_doubt and not self.peer.unreachable(now)
+        return self._ended_in_doubt and not (self.peer.declined or self.peer.unreachable(now))
 
     def pump(self, now: float) -> None:
         """Send what is to be sent, if nothing is in flight."""
@@ -256,6 +256,8 @@ class Opener:
                 self._applied(now, answer, self._flight)
             case Fetched() if self._is_expected(answer) and self.in_session:
                 self._fetched(now, answer)
+            case FencedOff() if self.session is not None and self.session.boot not in ("", answer.boot):
+                self.end(now)  # no process that has let this node in: it says so again when it is asked to
             case FencedOff():
                 self._give_up(now)
                 self._home.fenced(now, self, answer.greatest)

@@ -53,6 +53,7 @@ class Ask:
     """What do you know of this queue? Asking changes nothing."""
 
     queue: str
+    cluster: str
 
 
 @frozen
@@ -128,6 +129,7 @@ class Forward:
     """
 
     node: str
+    cluster: str
     incarnation: str
     to: str
     number: int

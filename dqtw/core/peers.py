@@ -167,6 +167,7 @@ class Peers:
     """All other members, and the addresses that nodes have told of themselves.
 
     Attributes:
+        cluster: the cluster's name.
         boot: this node's own process.
         addresses: of every member that told one, this node too.
     """
@@ -174,6 +175,7 @@ class Peers:
     def __init__(
         self,
         node: str,
+        cluster: str,
         boot: str,
         urls: dict[str, str],
         send: Callable[[Asking], None],
@@ -183,6 +185,7 @@ class Peers:
         self.addresses: Addresses = {}
         self.calls = Calls(send)
         self.note = note
+        self.cluster = cluster
         self.boot = boot
         self._peers = {id: Peer(id, url, self, self.calls) for id, url in sorted(urls.items())}
 
@@ -197,6 +200,10 @@ class Peers:
 
     def __contains__(self, id: str) -> bool:
         return id in self._peers
+
+    def somebody_knows(self, id: str) -> bool:
+        """Whether a peer was told of a member that this node was not: the list is being changed."""
+        return any(id in peer.members for peer in self)
 
     def learn(self, told: Addresses) -> None:
         """Take over what a node knows of the members' addresses."""

@@ -15,6 +15,7 @@ from attrs import define, field
 from dqtw.core.errors import Uncertain
 from dqtw.core.holder import HeldCopy
 from dqtw.core.peer_messages import Declined, FencedOff, Forward, Forwarded, NoSession, PeerAnswer
+from dqtw.core.peers import Peers
 
 window_numbers: Final = 2**16  # more than can overtake a forward before its sender gives it up
 
@@ -54,19 +55,22 @@ class Replays:
 
     Args:
         node: this node's id.
-        boot: this process.
+        peers: the other members; their cluster and this process have names.
         held: what is known of each other member; of each, one process is remembered.
     """
 
-    def __init__(self, node: str, boot: str, held: dict[str, HeldCopy]) -> None:
+    def __init__(self, node: str, peers: Peers, held: dict[str, HeldCopy]) -> None:
         self._node = node
-        self._boot = boot
+        self._cluster = peers.cluster
+        self._boot = peers.boot
         self._held = held
         self._senders: dict[str, Sender] = {}
 
     def refusal(self, forward: Forward) -> PeerAnswer | None:
         """What to answer instead of carrying it out; None when it is to be carried out: now, and never again."""
         held = self._held.get(forward.node)
+        if forward.cluster != self._cluster:
+            return Declined(f"this is a node of cluster {self._cluster}, not {forward.cluster}")
         if forward.to != self._boot:
             return NoSession(self._node, self._boot)
         if held is None:

@@ -47,11 +47,15 @@ class Start:
         for peer in self._peers:
             if peer.id not in self._asking and self._must_ask(peer) and now >= self._ask_at.get(peer.id, now):
                 self._asking.add(peer.id)
-                peer.ask(now, Ask(self._settings.node), partial(self._answered, peer))
+                peer.ask(now, Ask(self._settings.node, self._peers.cluster), partial(self._answered, peer))
         if not self.incarnation and self._may_choose(now):
             self._choose(links)
         elif self.incarnation and self.incarnation == links.incarnation():
             self._open(now, links)
+
+    def begin_again(self, now: float) -> None:
+        """This process itself was not running: nobody could answer it, so the wait begins anew."""
+        self._serve_at = now + self._settings.start_wait_s
 
     def fenced(self, now: float, links: Links) -> None:
         """A peer knows a greater incarnation. Nobody was served yet: ask again, and take one that is greater still."""

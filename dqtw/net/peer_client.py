@@ -214,8 +214,7 @@ def _refused(request: PeerRequest, status: int, kind: str, body: bytes) -> PeerA
     detail = _detail(body) if kind == problem_type else ""
     if detail and status in _declining and not isinstance(request, Forward):
         return Declined(bare(detail))
-    was_sent = status != HTTPStatus.MISDIRECTED_REQUEST  # else another node had it, and did nothing
-    return Failed(bare(f"answered {status} {kind}: {detail}" if detail else f"answered {status} {kind}"), was_sent)
+    return Failed(bare(f"answered {status} {kind}: {detail}" if detail else f"answered {status} {kind}"))
 
 
 def _detail(body: bytes) -> str:

@@ -43,7 +43,7 @@ _answering: Final[dict[str, Kind[Any]]] = {**_node, "token": v.word, "request": 
 
 requests: Final = MappingProxyType(
     {
-        "ask": (Ask, record(Ask, queue=v.queue)),
+        "ask": (Ask, record(Ask, queue=v.queue, cluster=v.cluster)),
         "open": (
             Open,
             record(
@@ -77,7 +77,13 @@ requests: Final = MappingProxyType(
         "forward": (
             Forward,
             record(
-                Forward, node=v.node, incarnation=v.incarnation, to=v.word, number=v.forward_number, command=command
+                Forward,
+                node=v.node,
+                cluster=v.cluster,
+                incarnation=v.incarnation,
+                to=v.word,
+                number=v.forward_number,
+                command=command,
             ),
         ),
     }

@@ -97,12 +97,12 @@ declined = st.builds(m.Declined, prose)
 ending = st.builds(m.FencedOff, names, words, incarnations_or_none) | st.builds(m.NoSession, names, words) | declined
 
 samples: dict[type[Any], Any] = {
-    m.Ask: m.Ask(queue),
+    m.Ask: m.Ask(queue, "dqtw"),
     m.Open: m.Open(queue, m.Role.OWNER, "dqtw", queue, "b", "", "n", 1, (), {}),
     m.Page: m.Page(queue, "t", 1, None, 0),
     m.Delta: m.Delta(queue, "t", 1, "", IdSet(queue)),
     m.Fetch: m.Fetch(queue, "t", 1, IdSet(queue)),
-    m.Forward: m.Forward("a", "0" * 26, "b", 1, c.Ack(MessageId("a", "0" * 26, 1))),
+    m.Forward: m.Forward("a", "dqtw", "0" * 26, "b", 1, c.Ack(MessageId("a", "0" * 26, 1))),
 }
 answered: dict[type[Any], st.SearchStrategy[Any]] = {
     m.Ask: asked | declined,

@@ -58,7 +58,7 @@ incarnation = "01JD0000000000000000000000"
 asked = Asked("b", "boot", "", "", 0.0, False, False, False, False, {})
 applied = Applied("b", "boot", "t", 1, False, False)
 delta = Delta("a", "t", 1, incarnation, IdSet("a"))
-ack = Forward("a", incarnation, "boot", 1, Ack(MessageId("b", incarnation, 1)))
+ack = Forward("a", "dqtw", incarnation, "boot", 1, Ack(MessageId("b", incarnation, 1)))
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_nothing_is_logged_per_request(net: Net) -> None:
     globalLogPublisher.addObserver(observer)
     cluster["a"].tell(Push(b"x"))
     to = cluster["b"].node.boot
-    ask(net, cluster["a"].client, Forward("a", cluster["a"].node.incarnation, to, 1, Get()))
+    ask(net, cluster["a"].client, Forward("a", "dqtw", cluster["a"].node.incarnation, to, 1, Get()))
     globalLogPublisher.removeObserver(observer)
     assert not events
 
@@ -227,17 +227,22 @@ def test_what_the_refusing_side_says_arrives_as_declined(net: Net) -> None:
     body = json.dumps({"detail": "this node speaks version 2\nof the peer protocol", "code": "not_found"}).encode()
     head = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n"
     net.listening[b"b.test"] = RawSite(head % len(body) + body)
-    assert why(ask(net, client_on(net), Ask("a")), Declined) == "this node speaks version 2?of the peer protocol"
+    assert (
+        why(ask(net, client_on(net), Ask("a", "dqtw")), Declined) == "this node speaks version 2?of the peer protocol"
+    )
 
 
 def test_another_node_at_the_address_is_a_failure_and_does_nothing(net: Net) -> None:
-    """An address that now belongs to another node is not the peer: what was meant for one is not done by the other."""
+    """An address that now belongs to another node is not the peer: what was meant for one is not done by the other.
+
+    What is in between may have brought it to the right one first, and lost the answer.
+    """
     scripted = door_on(net, asked)
     answers: list[PeerAnswer] = []
     client_on(net).send(Asking(1, "c", url_of("b"), ack), answers.append)
     net.settle()
     assert "this is the node b, not c" in why(answers, Failed)
-    assert was_sent(answers) is False
+    assert was_sent(answers) is True
     assert not scripted.asked
 
 
@@ -287,7 +292,7 @@ def test_a_forward_that_its_peers_door_refuses_may_have_been_done(net: Net, stat
     head = b"HTTP/1.1 %d No\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n"
     net.listening[b"b.test"] = RawSite(head % (status, len(body)) + body)
     assert was_sent(ask(net, client_on(net), ack)) is True
-    assert why(ask(net, client_on(net), Ask("a")), Declined) == "this very request came before"
+    assert why(ask(net, client_on(net), Ask("a", "dqtw")), Declined) == "this very request came before"
 
 
 def test_who_does_not_know_the_secret_gets_no_body_in(net: Net) -> None:
@@ -361,7 +366,7 @@ def test_an_answer_that_is_too_large_is_a_failure_and_its_connection_ends(net: N
 def test_an_answer_without_end_is_a_failure(net: Net, answer: bytes, says: str) -> None:
     """Headers by the million and bodies without a length are not gathered in memory."""
     net.listening[b"b.test"] = RawSite(answer)
-    assert says in why(ask(net, client_on(net), Ask("a")), Failed)
+    assert says in why(ask(net, client_on(net), Ask("a", "dqtw")), Failed)
     assert net.cables[-1].ended
 
 
@@ -369,7 +374,7 @@ def test_a_compressed_answer_is_not_blown_up(net: Net) -> None:
     """A few bytes that become gigabytes stay a few bytes."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.msgpack\r\nContent-Encoding: gzip\r\n"
     net.listening[b"b.test"] = RawSite(head + b"Content-Length: 4\r\n\r\n\x1f\x8b\x08\x00")
-    assert ask(net, client_on(net), Ask("a")) == [Failed("not an array")]
+    assert ask(net, client_on(net), Ask("a", "dqtw")) == [Failed("not an array")]
     assert b"Accept-Encoding: identity\r\n" in net.cables[-1].asked
     assert b"gzip" not in net.cables[-1].asked
 
@@ -411,7 +416,7 @@ def test_a_machine_that_vanished_is_given_up(net: Net) -> None:
 
 def test_nobody_listening_is_a_failure_at_once(net: Net) -> None:
     """A peer that is down is known to be down without a wait."""
-    answers = ask(net, client_on(net), Ask("a"))
+    answers = ask(net, client_on(net), Ask("a", "dqtw"))
     assert "refused" in why(answers, Failed)
     assert was_sent(answers) is False
 
@@ -420,7 +425,7 @@ def test_nobody_listening_is_a_failure_at_once(net: Net) -> None:
 def test_an_address_that_is_none_is_a_failure(net: Net, url: str) -> None:
     """A peer that tells a wrong address of itself harms only itself."""
     answers: list[PeerAnswer] = []
-    client_on(net).send(Asking(1, "b", url, Ask("a")), answers.append)
+    client_on(net).send(Asking(1, "b", url, Ask("a", "dqtw")), answers.append)
     net.settle()
     assert why(answers, Failed)
 
@@ -447,14 +452,14 @@ def test_an_address_that_is_none_is_a_failure(net: Net, url: str) -> None:
 def test_an_answer_that_is_none_is_a_failure(net: Net, answer: bytes) -> None:
     """Whatever listens at a peer's address: it harms nothing, and what it sent is said."""
     net.listening[b"b.test"] = RawSite(answer, hang_up=True)
-    assert why(ask(net, client_on(net), Ask("a")), Failed)
+    assert why(ask(net, client_on(net), Ask("a", "dqtw")), Failed)
 
 
 def test_a_connection_lost_in_the_middle_of_an_answer_is_a_failure(net: Net) -> None:
     """Half an answer is none."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.msgpack\r\nContent-Length: 100\r\n\r\nhalf"
     net.listening[b"b.test"] = RawSite(head, hang_up=True)
-    answers = ask(net, client_on(net), Ask("a"))
+    answers = ask(net, client_on(net), Ask("a", "dqtw"))
     assert "middle of the answer" in why(answers, Failed)
     assert was_sent(answers) is True
 
@@ -612,11 +617,11 @@ def test_what_is_no_request_of_a_peer_is_refused_with_a_problem_document(
 def test_a_node_that_fails_at_a_request_answers_and_goes_on(net: Net, logged_failures: list[LogEvent]) -> None:
     """A defect costs one request, is logged, and harms nobody else."""
     scripted = door_on(net, Failed("never sent"))
-    assert "500" in why(ask(net, client_on(net), Ask("a")), Failed)
+    assert "500" in why(ask(net, client_on(net), Ask("a", "dqtw")), Failed)
     assert len(logged_failures) == 1
     logged_failures.clear()
     scripted.answer = asked
-    assert ask(net, client_on(net), Ask("a")) == [asked]
+    assert ask(net, client_on(net), Ask("a", "dqtw")) == [asked]
 
 
 def test_a_defect_in_taking_an_answer_is_logged_and_harms_no_other(net: Net, logged_failures: list[LogEvent]) -> None:

@@ -1,5 +1,7 @@
 """Rules 11 and 12: what a process does that was replaced, and how a process leaves."""
 
+from typing import Any
+
 import pytest
 
 from dqtw.core.incarnation import fresh_incarnation
@@ -333,7 +335,124 @@ def test_rule_11_who_has_heard_of_a_successor_does_not_take_the_old_processs_wor
     assert not held.in_sync
 
 
+@pytest.mark.parametrize("how", ["members", "cluster"])
+def test_rule_11_a_peer_that_comes_back_and_declines_keeps_nobody_waiting(how: str) -> None:
+    """It will never confirm anything; it was restarted with other members, or as a node of another cluster."""
+    world = cluster("a", "b", "c", copies=2)
+    push = world.push("a", b"kept")
+    world.settle(0.3)
+    world.pause("c")
+    world.settle(5.6)
+    world.kill("c")
+    changes: dict[str, Any] = {"peers": {"b": "b"}, "copies": 2} if how == "members" else {"cluster": "x"}
+    world.start("c", **changes)
+    world.settle(10)
+    get, ack = world.get("a"), world.ack("a", push.id)
+    world.settle(20)
+    assert get.code
+    assert ack.code == "Done"
+
+
+def test_rule_11_a_get_whose_client_goes_while_it_waits_for_the_peers_gets_nothing() -> None:
+    """Else a message would be removed for nobody, or a ghost stand in line."""
+    world = paused(4)
+    gates = [world.hold(kind, by="a") for kind in (Applied, Opened)]
+    world.resume("a")
+    polls = [world.get("a", ack_now=True, wait_s=30) for _ in range(2)]
+    world.settle(0.1)
+    for poll in polls:
+        assert world.withdraw("a", poll)
+    for gate in gates:
+        gate.open()
+    world.settle(5)
+    world.push("a", b"long after")
+    world.settle(1)
+    assert world.bodies("a", "a") == [b"kept", b"long after"]
+
+
 # Rule 12: leaving.
+
+
+def test_rule_12_what_waits_for_the_peers_is_answered_before_a_node_leaves() -> None:
+    """An ack that was held back in doubt is not left without an answer."""
+    world = cluster("a", "b", "c", copies=1)
+    push = world.push("a", b"kept")
+    world.settle(0.3)
+    world.cut("a", "c")
+    world.settle(3.9)
+    ack, get = world.ack("a", push.id), world.get("a")
+    world.settle(0.01)
+    world.drain("a")
+    world.settle(10)
+    assert "a" in world.departed
+    assert ack.code
+    assert get.code
+
+
+def test_rule_12_an_owner_that_is_gone_keeps_nothing_that_it_pushed_after_the_copies_were_equal() -> None:
+    """What a node had told a third one before counts for no more than it was."""
+    world = cluster("a", "b", "c", copies=2)
+    own = world.hold(Delta, by="b", when=lambda delta: delta.queue == "b")
+    world.push("b", b"under way")
+    world.drain("b")
+    world.settle(1)
+    world.hold(Delta, by="a", at="c", when=lambda delta: bool(delta.put))
+    push = world.push("a", b"answered")
+    world.settle(0.1)
+    assert push.code == "Pushed"
+    world.kill("a")
+    world.settle(1)
+    assert not world["b"].peers["a"].is_up(world.processes["b"].latest)
+    own.open()
+    world.settle(3)
+    assert "b" in world.processes or world.bodies("c", "a") == [b"answered"]
+
+
+def test_rule_12_nor_does_a_fenced_process_count_on_such_an_owner() -> None:
+    world = cluster("a", "b", "c", copies=2)
+    world.push("a", b"kept")
+    world.settle(0.3)
+    world["b"].holder.held["a"].heard_of("0" + "7" * 25)  # a newer process of a was here, and died
+    gate = world.hold(Asked, by="a")
+    world.settle(3)
+    assert world["a"].phase is Phase.FENCED
+    world.hold(Delta, by="b", at="c", when=lambda delta: bool(delta.put))
+    push = world.push("b", b"answered")
+    world.settle(0.1)
+    assert push.code == "Pushed"
+    world.kill("b")
+    world.settle(1)
+    gate.open()
+    world.settle(8)
+    assert "a" in world.processes or world.bodies("c", "b") == [b"answered"]
+
+
+def test_rule_12_a_node_that_is_asked_to_leave_while_it_starts_hands_over_what_it_recovers() -> None:
+    """Its own copy changes by its sessions, after it was equal with a peer's."""
+    world = cluster("a", "b", "c", copies=1)
+    push = world.push("a", b"k")
+    world.settle(1)
+    world.kill("a")
+    world.settle(4)
+    fetched = world.hold(Fetched, by="a", at="c")
+    world.copy("c", "a").put(MessageId("a", old, 1), Message(b"only c has it"))
+    for by, at in ("bc", "cb"):
+        world.hold(Open, by=by, at=at)
+    world.start("a")
+    world.settle(0.3)
+    assert fetched.items
+    for by, at in ("ac", "ca"):
+        world.hold(Open, by=by, at=at, when=lambda opened: opened.role is Role.COPY)
+    world.drain("a")
+    own = world["a"].incarnation
+    world.hold(Delta, by="a", at="b", when=lambda delta: bool(delta.gone) and delta.incarnation == own)
+    world.ack("a", push.id)  # keeps it from being quiet
+    world.settle(1.5)
+    world.hold(Open, by="a", at="b")
+    fetched.let()
+    world.kill("c")
+    world.settle(4)
+    assert "a" in world.processes or world.bodies("b", "a") == [b"only c has it"]
 
 
 def test_rule_12_a_fenced_process_hands_over_what_only_it_has_and_waits_for_the_successor() -> None:
@@ -767,7 +886,7 @@ def test_rule_12_a_peer_told_by_its_answers_that_a_node_is_leaving() -> None:
     world.settle(1)
     assert "b" in world.processes
     assert world["a"].peers["b"].leaving
-    asked = world["b"].holder.answer(world.processes["b"].latest, Ask("a"))
+    asked = world["b"].holder.answer(world.processes["b"].latest, Ask("a", "dqtw"))
     assert isinstance(asked, Asked)
     assert asked.leaving
 

@@ -33,7 +33,7 @@ def pushed(world: Cluster, at: str, body: bytes = b"x") -> MessageId:
 def send(world: Cluster, by: str, at: str, command: Command) -> object:
     """Let one node forward a command to another; what that answers."""
     number = 1_000_000 + len(world.sent)
-    forward = Forward(by, world[by].incarnation, world[at].boot, number, command)
+    forward = Forward(by, "dqtw", world[by].incarnation, world[at].boot, number, command)
     world.deliver(Item(world.processes[by], at, 0, forward))
     world.settle()
     return world.sent[-1].what.outcome if isinstance(world.sent[-1].what, Forwarded) else None

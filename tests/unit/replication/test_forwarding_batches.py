@@ -86,7 +86,7 @@ def test_rule_16_each_ack_of_a_batch_has_an_answer_of_its_own() -> None:
     [foreign] = fill(world, "c", 1)
     newer = ids[1]._replace(incarnation="02" + ids[1].incarnation[2:])
     commands = tuple(map(Ack, (ids[0], foreign, newer, ids[1])))
-    forward = Forward("a", world["a"].incarnation, world["b"].boot, 1000, Batch(commands))
+    forward = Forward("a", "dqtw", world["a"].incarnation, world["b"].boot, 1000, Batch(commands))
     world.deliver(Item(world.processes["a"], "b", 0, forward))
     world.settle()
     [outcome] = [each.what.outcome for each in world.sent if isinstance(each.what, Forwarded)]
@@ -121,7 +121,7 @@ def test_rule_16_what_is_answered_at_once_does_not_wait_for_removals() -> None:
 def test_rule_16_an_empty_batch_is_answered() -> None:
     """Whatever a peer sends, it is not left to wait."""
     world = cluster("a", "b")
-    forward = Forward("a", world["a"].incarnation, world["b"].boot, 1000, Batch(()))
+    forward = Forward("a", "dqtw", world["a"].incarnation, world["b"].boot, 1000, Batch(()))
     world.deliver(Item(world.processes["a"], "b", 0, forward))
     assert world.sent[-1].what == Forwarded(Outcomes(()))
 

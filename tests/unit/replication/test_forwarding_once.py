@@ -168,7 +168,7 @@ def test_rule_16_a_process_that_was_first_heard_of_by_a_forward_is_known_from_th
     """So its successor takes a greater incarnation, and is not taken for the older one."""
     world = cluster("a", "b")
     greater = "02" + world["a"].incarnation[2:]
-    forward = Forward("a", greater, world["b"].boot, 1, Get())
+    forward = Forward("a", "dqtw", greater, world["b"].boot, 1, Get())
     world.deliver(Item(world.processes["a"], "b", 0, forward))
     assert world["b"].holder.held["a"].greatest == greater
 
@@ -176,7 +176,7 @@ def test_rule_16_a_process_that_was_first_heard_of_by_a_forward_is_known_from_th
 def test_rule_16_a_node_that_is_no_member_is_declined() -> None:
     """Whatever process it is."""
     world = cluster("a", "b")
-    forward = Forward("x", world["a"].incarnation, world["b"].boot, 1, Get())
+    forward = Forward("x", "dqtw", world["a"].incarnation, world["b"].boot, 1, Get())
     world.deliver(Item(world.processes["a"], "b", 0, forward))
     assert isinstance(world.sent[-1].what, Declined)
 

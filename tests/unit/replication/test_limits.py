@@ -218,6 +218,22 @@ def test_rule_17_a_node_that_knows_fewer_members_than_its_peers_becomes_ready() 
     assert world["a"].life.was_ready
 
 
+def test_rule_17_a_member_of_which_only_the_peers_were_told_is_not_said_to_have_no_such_message() -> None:
+    """While a member is taken out, who no longer lists it can't ask it: its messages are there all the same."""
+    world = cluster("a", "b", "c")
+    push = world.push("c", b"kept")
+    world.settle()
+    world.kill("a")
+    world.settle(4)
+    world.start("a", peers={"b": "b"}, copies=2)
+    world.settle(5)
+    ack = world.ack("a", push.id)
+    world.settle(1)
+    assert ack.code == "owner_down"
+    assert world.ack("a", MessageId("nobody", push.id.incarnation, 1)).code == "unknown"
+    assert world.bodies("c", "c") == [b"kept"]
+
+
 def test_rule_17_lists_of_members_that_agree_are_not_told() -> None:
     world = cluster("a", "b")
     peers = stats(world, "a")["peers"]
@@ -256,4 +272,4 @@ def test_rule_17_the_openers_of_a_copy_are_few() -> None:
         assert isinstance(answer, Opened)
         assert asked.role is Role.COPY
     assert len(process.node.holder.held["a"]._tickets) <= 16
-    assert isinstance(process.node.holder.answer(process.latest, Ask("a")), Asked)
+    assert isinstance(process.node.holder.answer(process.latest, Ask("a", "dqtw")), Asked)

@@ -35,6 +35,42 @@ def asked_as_owner(what: object) -> bool:
 # Rule 9: the start.
 
 
+def test_rule_09_the_wait_for_peers_that_do_not_answer_does_not_run_while_the_process_stands_still() -> None:
+    """Nobody could answer it then."""
+    world = cluster("a", "b", "c", copies=2)
+    world.push("a", b"x")
+    world.settle()
+    world.kill("a")
+    world.settle(4)
+    world.refuse("b")
+    world.refuse("c")
+    world.start("a")
+    world.settle(1)
+    world.pause("a")
+    world.settle(60)
+    world.resume("a")
+    world.settle(4)
+    assert phase(world, "a") is Phase.STARTING
+
+
+def test_rule_09_a_node_that_leaves_before_it_has_an_incarnation_calls_no_message_a_successors() -> None:
+    """It knows of none."""
+    world = cluster("a", "b", "c")
+    push = world.push("a", b"kept")
+    world.settle()
+    restart_held = world.hold(Asked, by="a", at="c")
+    world.kill("a")
+    world.settle(4)
+    world.start("a")
+    world.settle(0.5)
+    world.drain("a")
+    world.settle(0.1)
+    ack = world.ack("a", push.id)
+    world.settle(1)
+    assert restart_held.items
+    assert ack.code in ("starting", "draining")
+
+
 def test_rule_09_asking_has_no_side_effects() -> None:
     """A node that only asks fences nobody, ends no session and leaves no trace at its peers."""
     world = cluster("a", "b", "c")
@@ -44,7 +80,7 @@ def test_rule_09_asking_has_no_side_effects() -> None:
     held = world["b"].holder.held["a"]
     tokens = held.greatest, held.owner_boot, held.in_sync, held.heard_at
     for queue in ("a", "c", "b", "x"):
-        world["b"].holder.answer(process.latest, Ask(queue))
+        world["b"].holder.answer(process.latest, Ask(queue, "dqtw"))
     assert process.node.stats(process.latest) == before
     assert (held.greatest, held.owner_boot, held.in_sync, held.heard_at) == tokens
     since = len(world.sent)
@@ -114,7 +150,7 @@ def test_rule_09_the_peer_endpoint_answers_in_every_state() -> None:
     for state in Phase:
         b.life.phase = state
         process.node.take_effects(process.latest)
-        assert isinstance(b.holder.answer(process.latest, Ask("a")), Asked), state
+        assert isinstance(b.holder.answer(process.latest, Ask("a", "dqtw")), Asked), state
         assert isinstance(b.holder.answer(process.latest, world["c"]._open_copy("a", "nonce")), Opened), state
 
 
@@ -299,23 +335,30 @@ def test_rule_09c_a_peer_that_answers_is_waited_for_beyond_the_start_wait() -> N
     assert (phase(world, "a"), len(world.bodies("a", "a"))) == (Phase.SERVING, 20)
 
 
-@pytest.mark.parametrize("declined_at", ["ask", "open"])
-def test_rule_09_a_peer_that_answers_but_refuses_is_not_unreachable(declined_at: str) -> None:
-    """Another cluster name, a wrong secret, another version: stay `starting`, and say why."""
+@pytest.mark.parametrize("declined", [Asked, Opened])
+def test_rule_09_a_peer_that_answers_but_refuses_is_not_unreachable(declined: type) -> None:
+    """A wrong secret, another version: stay `starting`, and say why."""
+    world = Cluster("a", "b")
+    world.start("b")
+    world.start("a")
+    gate = world.hold(declined, by="a", at="b")
+    for _ in range(240):
+        world.settle(0.5)
+        while gate.items:
+            gate.answer(Declined("a wrong secret"))
+    assert phase(world, "a") is Phase.STARTING
+    assert "a wrong secret" in reasons(world, "a")
+    assert world["a"].health(Check.READY).reasons == ("starting",)
+
+
+def test_rule_09_a_node_of_another_cluster_is_not_unreachable() -> None:
+    """An address that is wrong, or was given to somebody else, is told; and nothing is taken from there."""
     world = Cluster("a", "b")
     world.start("b", cluster="other")
     world.start("a")
-    if declined_at == "ask":
-        gate = world.hold(Asked, by="a", at="b")
-        for _ in range(240):
-            world.settle(0.5)
-            while gate.items:
-                gate.answer(Declined("a wrong secret"))
-    else:
-        world.settle(120)
+    world.settle(120)
     assert phase(world, "a") is Phase.STARTING
-    assert "declines" in reasons(world, "a")
-    assert ("a wrong secret" if declined_at == "ask" else "cluster other") in reasons(world, "a")
+    assert "cluster other" in reasons(world, "a")
     assert world["a"].health(Check.READY).reasons == ("starting",)
 
 
@@ -472,6 +515,18 @@ def test_rule_10_one_peer_that_hears_from_the_first_is_enough() -> None:
     world.start("a", at="a2")
     world.settle(40)
     assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
+
+
+def test_rule_10_a_peer_that_stood_still_does_not_take_that_for_the_silence_of_an_owner() -> None:
+    """A standby asks it right after; the owner was there all the time."""
+    world = cluster("a", "b")
+    world.start("a", at="a2")
+    world.settle(5)
+    world.pause("b")
+    world.settle(4)
+    world.resume("b")
+    world.settle(5)
+    assert world["a"].life.is_serving
 
 
 def test_rule_10_the_same_process_that_comes_back_to_a_peer_is_not_its_own_twin() -> None:

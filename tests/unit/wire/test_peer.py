@@ -71,7 +71,7 @@ def delta(**changed: Any) -> dict[str, Any]:
 
 def forward(command: Forwardable) -> Forward:
     """A command on its way to the node that must do it."""
-    return Forward("b", incarnation, "boot", 9, command)
+    return Forward("b", "dqtw", incarnation, "boot", 9, command)
 
 
 def refused(verb: str, told: Any) -> str:
@@ -104,6 +104,7 @@ def test_a_forwarded_command_names_what_it_is() -> None:
     """A client's request looks the same to its owner whichever node took it."""
     assert msgpack.unpackb(peer.encode_request(forward(Ack(message_id)))) == {
         "node": "b",
+        "cluster": "dqtw",
         "incarnation": incarnation,
         "to": "boot",
         "number": 9,
@@ -136,7 +137,7 @@ def test_a_batch_of_commands_has_outcomes_in_its_order() -> None:
 )
 def test_a_batch_is_bounded_and_holds_no_other_commands(commands: Any, says: str) -> None:
     """A peer can't make one request into millions of commands, however it nests them."""
-    told = {"node": "b", "incarnation": incarnation, "to": "boot", "number": 1}
+    told = {"node": "b", "cluster": "dqtw", "incarnation": incarnation, "to": "boot", "number": 1}
     assert says in refused("forward", told | {"command": ["batch", {"commands": commands}]})
 
 
@@ -202,7 +203,7 @@ def test_failed_is_never_sent() -> None:
 
 def test_words_for_people_are_brought_onto_one_short_line() -> None:
     """A reason that holds another's words can't break a log, nor fail to be told."""
-    read = peer.decode_answer(Ask("a"), peer.encode_answer(Declined("a\nb" + "x" * 5000)))
+    read = peer.decode_answer(Ask("a", "dqtw"), peer.encode_answer(Declined("a\nb" + "x" * 5000)))
     assert isinstance(read, Declined)
     assert read.why.startswith("a?b")
     assert len(read.why) == 1000
@@ -288,7 +289,7 @@ def test_what_is_no_request_at_all_is_refused(data: bytes) -> None:
 
 def test_what_follows_a_request_is_refused() -> None:
     """Nothing can be smuggled behind a request."""
-    assert "follows" in refused("ask", msgpack.packb({"queue": "a"}) + b"\xc0")
+    assert "follows" in refused("ask", msgpack.packb({"queue": "a", "cluster": "dqtw"}) + b"\xc0")
 
 
 @pytest.mark.parametrize("extension", [b"\xd4\x01x", b"\xc7\x00\xff", b"\xc7\x00\x05", b"\xd6\xff\x00\x00\x00\x00"])
@@ -300,7 +301,7 @@ def test_extension_types_are_refused(extension: bytes) -> None:
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
-        (Ask("a"), NoSession("b", "boot")),
+        (Ask("a", "dqtw"), NoSession("b", "boot")),
         (Fetch("a", "t", 1, IdSet("a")), Applied("b", "boot", "t", 1, False, False)),
         (forward(Get()), Applied("b", "boot", "t", 1, False, False)),
         (Page("a", "t", 1, None, 0), Forwarded(Done())),
@@ -329,7 +330,8 @@ def test_an_incarnation_past_all_that_a_node_takes_is_refused_wherever_it_stands
         assert "not an incarnation" in refused("open", told)
     for changed in ({"incarnation": far}, {"gone": {far: [1, 1]}}, {"put": [[far, 1, b"", "t", None, 0.0]]}):
         assert "not an incarnation" in refused("delta", delta(**changed))
-    forwarded = {"node": "b", "incarnation": far, "to": "boot", "number": 1, "command": ["ack", {"id": "x"}]}
+    forwarded = {"node": "b", "cluster": "dqtw", "incarnation": far, "to": "boot", "number": 1}
+    forwarded |= {"command": ["ack", {"id": "x"}]}
     assert "not an incarnation" in refused("forward", forwarded)
     fields = {"node": "b", "boot": "boot", "greatest": far}
     asked = {
@@ -342,7 +344,7 @@ def test_an_incarnation_past_all_that_a_node_takes_is_refused_wherever_it_stands
     }
     for told_answer in (["fenced", fields], ["asked", {**fields, **asked, "addresses": {}}]):
         with pytest.raises(PeerFault, match="not an incarnation"):
-            peer.decode_answer(Ask("a"), msgpack.packb(told_answer))
+            peer.decode_answer(Ask("a", "dqtw"), msgpack.packb(told_answer))
 
 
 # Bombs
