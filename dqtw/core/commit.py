@@ -11,8 +11,8 @@ from attrs import define, field
 from dqtw.core.commands import Outcome
 from dqtw.core.deadlines import Deadlines
 from dqtw.core.errors import Refusal, Uncertain, Unreplicated
+from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId
-from dqtw.core.ranges import IdSet
 
 AnswerTo = Callable[[int, Outcome], None]
 

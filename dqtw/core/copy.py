@@ -12,8 +12,8 @@ from typing import Final
 
 from attrs import frozen
 
+from dqtw.core.id_set import Dot, IdSet
 from dqtw.core.message import Message, MessageId
-from dqtw.core.ranges import Dot, IdSet
 
 digest_ints_max: Final = 8_192  # of one page: a few milliseconds of work for either side
 incarnations_kept: Final = 1_024

@@ -5,12 +5,12 @@ from functools import partial
 from typing import Final
 
 from dqtw.core.holder import HeldCopy
+from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.opener import Opener, Stage
 from dqtw.core.peer_messages import Open, Put, Role
 from dqtw.core.peers import Peer, Peers
 from dqtw.core.ports import Flight
-from dqtw.core.ranges import IdSet
 
 again_after_s: Final = 5.0  # while an owner is away
 retry_after_s: Final = 0.5

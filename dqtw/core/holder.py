@@ -12,6 +12,7 @@ from attrs import define, field
 
 from dqtw.core.copy import Copy
 from dqtw.core.errors import PeerFault
+from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyMemory, KeyRecord
 from dqtw.core.links import Links
 from dqtw.core.message import MessageId
@@ -35,7 +36,6 @@ from dqtw.core.peer_messages import (
 )
 from dqtw.core.peers import Peer, Peers
 from dqtw.core.ports import HolderEvents
-from dqtw.core.ranges import IdSet
 from dqtw.core.session import chunk_bytes_max, chunk_ints_max, chunk_messages_max, keys_per_request_max
 from dqtw.core.settings import NodeSettings
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from dqtw.core.errors import PeerFault, Unreplicated
+from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
 from dqtw.core.needed import Needed
@@ -10,7 +11,6 @@ from dqtw.core.opener import Opener, Stage
 from dqtw.core.peer_messages import Open, Put, Role
 from dqtw.core.peers import Peer, Peers
 from dqtw.core.ports import Flight, LinksOwner
-from dqtw.core.ranges import IdSet
 from dqtw.core.session import Session
 
 

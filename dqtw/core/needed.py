@@ -6,8 +6,8 @@ and not made anew from what each session needs, which may be a million ids with 
 
 from collections.abc import Iterable
 
+from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId
-from dqtw.core.ranges import IdSet
 from dqtw.core.session import Session
 
 

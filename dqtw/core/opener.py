@@ -6,6 +6,7 @@ from typing import Final
 
 from dqtw.core.copy import Digest
 from dqtw.core.errors import PeerFault
+from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import (
@@ -26,7 +27,6 @@ from dqtw.core.peer_messages import (
 )
 from dqtw.core.peers import Peer
 from dqtw.core.ports import Flight, OpenerHome
-from dqtw.core.ranges import IdSet
 from dqtw.core.session import Session
 
 heartbeat_s: Final = 1.0

@@ -29,6 +29,7 @@ from dqtw.core.commands import (
 from dqtw.core.commit import Removals
 from dqtw.core.copy import Copy
 from dqtw.core.errors import Busy, Full, Refusal, Starting, Uncertain
+from dqtw.core.id_set import IdSet
 from dqtw.core.intake import Intake
 from dqtw.core.keys import KeyMemory
 from dqtw.core.links import Links
@@ -37,7 +38,6 @@ from dqtw.core.peer_messages import Put
 from dqtw.core.peers import Peers
 from dqtw.core.ports import OwnerWorld
 from dqtw.core.queue import Queue, unknown
-from dqtw.core.ranges import IdSet
 from dqtw.core.settings import NodeSettings
 from dqtw.core.waiting import Waiter, WaitingLine
 

@@ -11,9 +11,9 @@ from attrs import field, frozen
 
 from dqtw.core.commands import Forwardable, Outcome, Outcomes
 from dqtw.core.copy import Digest
+from dqtw.core.id_set import Dot, IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import Message, MessageId
-from dqtw.core.ranges import Dot, IdSet
 
 Addresses: TypeAlias = dict[str, tuple[str, str]]
 """Node id to its incarnation and the URL at which peers reach it; the greater incarnation is the truer one."""

@@ -10,10 +10,10 @@ from attrs import frozen
 
 from dqtw.core.commands import Get, Outcome
 from dqtw.core.copy import Copy
+from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyMemory, KeyRecord
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Open, Put
-from dqtw.core.ranges import IdSet
 
 if TYPE_CHECKING:
     from dqtw.core.opener import Opener

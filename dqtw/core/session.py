@@ -11,10 +11,10 @@ from typing import Final
 from attrs import define, field, frozen
 
 from dqtw.core.copy import Copy, Digest, Owed, digest_ints_max, owed
+from dqtw.core.id_set import Dot, IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Put
-from dqtw.core.ranges import Dot, IdSet
 
 chunk_bytes_max: Final = 1024 * 1024
 chunk_messages_max: Final = 1_024

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from dqtw.core.copy import Digest
 from dqtw.core.errors import PeerFault
+from dqtw.core.id_set import Dot, IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId, is_incarnation, is_node_id
 from dqtw.core.peer_messages import Addresses, Put, Role
-from dqtw.core.ranges import Dot, IdSet
 from dqtw.wire.peer_kinds import (
     Kind,
     Source,

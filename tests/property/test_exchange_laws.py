@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dqtw.core.copy import Copy, owed
+from dqtw.core.id_set import Dot, IdSet
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Put
-from dqtw.core.ranges import Dot, IdSet
 from dqtw.core.session import Chunk, Session
 
 incarnations = ["01HF0000000000000000000000", "01HF0000000000000000000001", "01HF0000000000000000000002"]

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dqtw.core.copy import Copy
+from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId
 from dqtw.core.needed import Needed
-from dqtw.core.ranges import IdSet
 from dqtw.core.session import Session
 
 incarnation = "01HF0000000000000000000000"

@@ -13,9 +13,9 @@ from dqtw.core import commands as c
 from dqtw.core import peer_messages as m
 from dqtw.core.copy import Digest
 from dqtw.core.errors import PeerFault, Refusal
+from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import Message, MessageId, Receipt, number_max
-from dqtw.core.ranges import IdSet
 from dqtw.wire import peer
 from dqtw.wire.peer_commands import _refusal_types
 from dqtw.wire.peer_kinds import prose_chars_max

@@ -6,8 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dqtw.core.errors import PeerFault
+from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId, number_max
-from dqtw.core.ranges import IdSet, Ranges
+from dqtw.core.ranges import Ranges
 
 numbers = st.integers(1, 30)
 number_sets = st.frozensets(numbers)

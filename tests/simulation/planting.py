@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from dqtw.core.ranges import IdSet
+from dqtw.core.id_set import IdSet
 from dqtw.core.session import Session
 
 Patch: TypeAlias = tuple[Any, str, Any]

@@ -20,6 +20,7 @@ from dqtw.core.commands import (
     Touch,
 )
 from dqtw.core.errors import Refusal
+from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import (
     Applied,
@@ -41,7 +42,6 @@ from dqtw.core.peer_messages import (
     PeerAnswer,
     PeerRequest,
 )
-from dqtw.core.ranges import IdSet
 
 
 class Time(Protocol):

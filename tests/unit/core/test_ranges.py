@@ -3,8 +3,9 @@
 import pytest
 
 from dqtw.core.errors import PeerFault
+from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId, number_max
-from dqtw.core.ranges import IdSet, Ranges
+from dqtw.core.ranges import Ranges
 
 FIRST, SECOND, THIRD = (f"01HF000000000000000000000{n}" for n in range(3))
 

@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from dqtw.core.commands import Ack, Delivered, Done, Get, Push, Pushed
 from dqtw.core.errors import Refusal, Uncertain
+from dqtw.core.id_set import IdSet
 from dqtw.core.life import Phase
 from dqtw.core.message import MessageId
 from dqtw.core.node import Node
@@ -32,7 +33,6 @@ from dqtw.core.peer_messages import (
     PeerAnswer,
     Put,
 )
-from dqtw.core.ranges import IdSet
 from dqtw.driver import Driver
 from dqtw.net.peer_auth import PeerSecret, Signer, Verifier
 from dqtw.net.peer_client import deadline_s

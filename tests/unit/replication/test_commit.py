@@ -1,8 +1,8 @@
 """Rules 4 and 5: when a push and an ack are answered, and what a push is told that did not get its copies in time."""
 
+from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Applied, Delta, Failed, Open, Role
-from dqtw.core.ranges import IdSet
 
 from .cluster import Cluster, cluster, key_at
 from .parts import Ticket

@@ -3,10 +3,10 @@
 import pytest
 
 from dqtw.core.copy import Copy
+from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyMemory, KeyRecord, body_digest
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Applied, Delta, Fetched, Open, Opened, Page
-from dqtw.core.ranges import IdSet
 from dqtw.core.session import Session, keys_per_request_max
 
 from .cluster import Cluster, cluster, key_at

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from dqtw.core.copy import Copy, digest_ints_max
+from dqtw.core.id_set import IdSet
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import (
     Applied,
@@ -19,7 +20,6 @@ from dqtw.core.peer_messages import (
     Paged,
     Role,
 )
-from dqtw.core.ranges import IdSet
 from dqtw.core.session import Session, chunk_messages_max
 
 from .cluster import Cluster, cluster

@@ -27,6 +27,7 @@ from dqtw.core.commands import (
     batch_count_max,
 )
 from dqtw.core.errors import PeerFault, Refusal, Uncertain
+from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import Message, MessageId, Receipt
 from dqtw.core.peer_messages import (
@@ -42,7 +43,7 @@ from dqtw.core.peer_messages import (
     Page,
     Put,
 )
-from dqtw.core.ranges import IdSet, Ranges
+from dqtw.core.ranges import Ranges
 from dqtw.core.session import chunk_ints_max, chunk_messages_max, keys_per_request_max
 from dqtw.wire import peer, peer_commands
 from dqtw.wire.peer_kinds import Cases
