@@ -50,7 +50,8 @@ class Withdrawal:
 class Pushes:
     """The pushes of one owner that have no answer yet."""
 
-    def __init__(self, copies: int, members: int, timeout_s: float, answer: AnswerTo) -> None:
+    def __init__(self, queue: str, copies: int, members: int, timeout_s: float, answer: AnswerTo) -> None:
+        self._queue = queue
         self._copies = copies
         self._members = members
         self._timeout_s = timeout_s
@@ -58,7 +59,7 @@ class Pushes:
         self._pending: dict[MessageId, PendingPush] = {}
         self._withdrawn: dict[MessageId, Withdrawal] = {}
         self._deadlines: Deadlines[MessageId] = Deadlines()
-        self._unsure: set[MessageId] = set()
+        self._unsure = IdSet(queue)
         self._first_sent: dict[str, list[MessageId]] = {}  # by the latest request to that peer
 
     def __len__(self) -> int:
@@ -190,9 +191,9 @@ class Pushes:
 
     def settled(self) -> None:
         """Every member knows everything: no withdrawal is in doubt any more."""
-        self._unsure.clear()
+        self._unsure = IdSet(self._queue)
 
-    def unsure(self) -> set[MessageId]:
+    def unsure(self) -> IdSet:
         """The withdrawals that some member may not know, and that a successor may have answered with success."""
         return self._unsure
 

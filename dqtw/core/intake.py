@@ -42,7 +42,7 @@ class Intake:
     ) -> None:
         self.incarnation = ""
         self.slots: WaitingLine[Push] = WaitingLine()
-        self.pushes = Pushes(settings.copies, len(settings.members), settings.push_timeout_s, answer)
+        self.pushes = Pushes(settings.node, settings.copies, len(settings.members), settings.push_timeout_s, answer)
         self._settings = settings
         self._queue = queue
         self._keys = keys
@@ -50,6 +50,7 @@ class Intake:
         self._totals = totals
         self._answer = answer
         self._vouched: set[MessageId] = set()  # recovered messages of which a retry was told that they are there
+        self._renewed: set[MessageId] = set()  # taken in again under a new id, without waiting for copies
         self._n = 0
         self._was_short = True
 
@@ -91,8 +92,8 @@ class Intake:
     def serve_slots(self, now: float) -> bool:
         """Let the first push in that waits for a slot, if there is one now; whether that changed anything."""
         first = self.slots.first()
-        if first is None:
-            return False
+        if first is None or (first.command.key is not None and not self._links.rescue_is_done()):
+            return False  # the key may be among the messages that are still being recovered
         try:
             if first.command.key not in self._keys:  # what is known already needs no slot
                 self._queue.check_room(len(first.command.body), self._links.needed)
@@ -132,7 +133,7 @@ class Intake:
             return False
         if self.pushes.share(known, ticket):
             return True
-        if known in self._queue.copy.live and known.incarnation != self.incarnation:
+        if known in self._queue.copy.live and (known.incarnation != self.incarnation or known in self._renewed):
             self._adopt(now, ticket, known)
         else:
             self._answer(ticket, self._pushed(known, duplicate=True))
@@ -169,6 +170,7 @@ class Intake:
     def removed(self, id: MessageId) -> None:
         """The message is off the queue; a retry that waits to be told of it is told."""
         self._vouched.discard(id)
+        self._renewed.discard(id)
         self.succeed(id)
 
     def removed_elsewhere(self, id: MessageId, message: Message) -> None:
@@ -177,10 +179,9 @@ class Intake:
         What an earlier process took in may have been taken back by it instead. Had this one told a retry before the two
         met that the message is there, then it stays, under another id.
         """
+        is_owed = id in self._vouched and not self._keys.was_removed(message.key, id)
         if self.pushes.is_adopted(id):
             self.pushes.disown(id)
-            return
-        is_owed = id in self._vouched and not self._keys.was_removed(message.key, id)
         self.removed(id)
         if is_owed:
             self._take_in_again(message)
@@ -189,6 +190,7 @@ class Intake:
         self._n += 1
         id = MessageId(self._settings.node, self.incarnation, self._n)
         self._queue.recover([(id, message)])
+        self._renewed.add(id)
         self._keys.put(id, message)
         self._links.put(id)
 

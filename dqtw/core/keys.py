@@ -40,7 +40,7 @@ class KeyMemory:
     def __init__(self, memory_s: float, size: int) -> None:
         self._memory_s = memory_s
         self._records_max = max(records_min, records_per_slot * size)
-        self._live: dict[str, _Known] = {}
+        self._live: dict[str, dict[MessageId, _Known]] = {}
         self._removed: dict[str, _Known] = {}
         self._forget_at: Deadlines[str] = Deadlines()
 
@@ -56,7 +56,7 @@ class KeyMemory:
         Raises:
             KeyReused: it was pushed with another body.
         """
-        known = self._live.get(key) or self._removed.get(key)
+        known = next(iter(self._live.get(key, {}).values()), None) or self._removed.get(key)
         if known is None:
             return None
         if known.digest != body_digest(body):
@@ -71,13 +71,14 @@ class KeyMemory:
     def put(self, id: MessageId, message: Message) -> None:
         """Remember the key of a message that is on the queue."""
         if message.key is not None:
-            self._live.setdefault(message.key, _Known(id, body_digest(message.body)))
+            self._live.setdefault(message.key, {}).setdefault(id, _Known(id, body_digest(message.body)))
 
     def withdraw(self, id: MessageId, message: Message) -> None:
         """Forget the key of a push that was taken back: it may be pushed again."""
-        known = self._live.get(message.key or "")
-        if known is not None and known.id == id and message.key is not None:
-            del self._live[message.key]
+        if message.key is not None and message.key in self._live:
+            self._live[message.key].pop(id, None)
+            if not self._live[message.key]:
+                del self._live[message.key]
 
     def remove(self, now: float, id: MessageId, message: Message) -> KeyRecord | None:
         """Remember the key of a message that was removed; the record, for the other copies."""

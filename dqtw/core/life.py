@@ -185,6 +185,7 @@ class Life:
             incarnation=self._owner.incarnation,
             greater=greatest,
         )
+        self._owner.abandon(self.refusal())  # first: with no peer in session a removal would count as confirmed
         self._owner.links.end_all(now)
         self._holder.own.heard_of(self._owner.incarnation)
         self._hand_over = HandOver(now, self._owner.incarnation, self._holder, self._peers, self._exchanges)

@@ -358,7 +358,6 @@ class Node:
     def fenced(self, now: float, greatest: str) -> None:
         """A peer knows a greater incarnation of this node."""
         if self.life.fence(now, greatest):
-            self.owner.abandon(self.life.refusal())
             self.forwarding.abandon()
             for each in self.doubt.pop_all():
                 self.answer(each.ticket, self.life.refusal())

@@ -68,7 +68,7 @@ class Opener:
         self._sent_at = 0.0
         self._nonce = ""
         self._flight: Flight | None = None
-        self._keys_read: set[str] = set()
+        self._keys_read: set[tuple[str, MessageId]] = set()
         self._keys_left = False
         self._fetched_last = False
         self._fresh_wanted = 0
@@ -259,8 +259,8 @@ class Opener:
             case FencedOff() if self.session is not None and self.session.boot not in ("", answer.boot):
                 self.end(now)  # no process that has let this node in: it says so again when it is asked to
             case FencedOff():
+                self._home.fenced(now, self, answer.greatest)  # first: what is under way has not succeeded
                 self._give_up(now)
-                self._home.fenced(now, self, answer.greatest)
             case NoSession() if self.in_session:
                 self.end(now)
             case Failed() | Declined():
@@ -280,9 +280,9 @@ class Opener:
         session = self.session
         assert session is not None
         for record in keys:
-            self._keys_read.add(record.key)
+            self._keys_read.add((record.key, record.id))
             self._home.learned(now, self, record)
-        if page is not None and not session.whole:
+        if page is not None and not session.whole and not keys_left:  # a removal without its record says too little
             if page.after != session.after:
                 raise PeerFault("a page of another part of the digest than was asked for")
             self._home.check(page.seen)
@@ -295,7 +295,8 @@ class Opener:
             self._begin(now, session)
 
     def _begin(self, now: float, session: Session) -> None:
-        session.keys.extend(record for record in self._home.keys.records(now) if record.key not in self._keys_read)
+        records = self._home.keys.records(now)
+        session.keys.extend(record for record in records if (record.key, record.id) not in self._keys_read)
         self._keys_read = set()
         self._backoff_s = backoff_first_s
         self.stage = Stage.IN_SESSION
@@ -318,6 +319,7 @@ class Opener:
         came = IdSet.of(session.copy.queue, (put.id for put in answer.put)) | answer.gone
         if not came & session.fetching:
             raise PeerFault("a fetch that brought nothing of what was asked for")
+        self._home.check(came)
         session.need -= came
         if answer.gone:
             self._home.removed(self, answer.gone)

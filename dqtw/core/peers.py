@@ -107,9 +107,10 @@ class Peer:
         if fault:
             answer = Failed(fault)
         if not isinstance(answer, Failed):
+            is_late = number < self._answered  # what it says of its process is out of date
             self._answered = max(self._answered, number)
-            self._note(answer)
-            if isinstance(answer, Asked | Applied):
+            self._note(answer, is_late=is_late)
+            if isinstance(answer, Asked | Applied) and answer.boot == self.boot:
                 self._said_whether_it_stays(number, leaving=answer.leaving)
         elif number > self._answered:  # else it has answered better since
             self._fail(now, url, answer.why)
@@ -127,8 +128,8 @@ class Peer:
         if self._silent_since is None:
             self._silent_since = now
 
-    def _note(self, answer: PeerAnswer) -> None:
-        boot = getattr(answer, "boot", self.boot)
+    def _note(self, answer: PeerAnswer, *, is_late: bool) -> None:
+        boot = self.boot if is_late else getattr(answer, "boot", self.boot)
         self.rises += not self._heard or boot != self.boot
         if boot != self.boot:
             self.members = ()
