@@ -59,8 +59,9 @@ class Faults:
             self._clock.after(0.1, partial(self._world.start_unless_there, node))
 
     def _help_who_is_lost(self) -> None:
-        """When so many have moved that nobody is where all others look, an operator must say where they are."""
-        if not any(map(self._is_found_by_all, self._world.alive())):
+        """When so many have moved that somebody finds nobody whom all find, an operator must say where they are."""
+        found = {process.id for process in self._world.alive() if self._is_found_by_all(process)}
+        if any(not found - {process.id} for process in self._world.alive()):
             self._network.names = self._world.present
 
     def _is_found_by_all(self, process: Process) -> bool:
