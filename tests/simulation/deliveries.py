@@ -149,6 +149,10 @@ class Deliveries:
             self._taken.setdefault(process, {})[fate.id] = None
         return request is not None
 
+    def forget_taken(self, process: Process) -> None:
+        """The client of such a get was told that it can't be known what it removed."""
+        self._taken.pop(process, None)
+
     def check_all_handed_out(self, process: Process) -> None:
         """See that what was removed at delivery was delivered.
 

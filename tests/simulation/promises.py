@@ -100,6 +100,8 @@ class Promises:
                 self._push(now, request, command, outcome)
             case Get() if isinstance(outcome, Delivered):
                 self.deliveries.judge(now, request, command, outcome)
+            case Get(ack_now=True) if isinstance(outcome, Uncertain):
+                self.deliveries.forget_taken(request.process)
             case Ack():
                 self._ack(now, request, command, outcome)
             case Nack() | Touch() | GiveBack():
