@@ -51,19 +51,14 @@ known_seeds = {
     "lease_twice": 1,
     "eternal_leases": 4,
     "newest_first": 5,
+    "no_hints": 70,
+    "unknown_without_asking": 82,
+    "keys_stay_here": 63,
+    "rely_on_the_leaving": 123,
+    "take_repeats": 196,
 }
 
-rare = {
-    "ignore_need",
-    "unknown_without_asking",
-    "fence_the_living",
-    "rely_on_the_leaving",
-    "keys_stay_here",
-    "keys_without_rescue",
-    "take_repeats",
-    "no_hints",
-    "configured_addresses_only",
-}
+rare = {"ignore_need", "keys_without_rescue"}  # shown by one seed in many hundreds, and another with each change
 
 
 def caught_by(name: str) -> Result:
