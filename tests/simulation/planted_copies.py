@@ -15,7 +15,7 @@ from dqtw.core.owner import Owner
 from dqtw.core.peer_messages import Failed, Role
 from dqtw.core.queue import Queue
 from dqtw.core.session import Session
-from tests.simulation.planting import Patch, nothing, one_at_a_time, planted, yes
+from tests.simulation.planting import Patch, nothing, planted, yes
 
 # Rule 1: a waiting push is live.
 
@@ -192,7 +192,7 @@ def keep_the_removed() -> list[Patch]:
 
 @planted("7", "messages that only a peer holds do not count")
 def ignore_need() -> list[Patch]:
-    return [(Links, "needed", property(lambda self: 0)), one_at_a_time()]
+    return [(Links, "needed", property(lambda self: 0))]
 
 
 @planted("7", "one message more than the size is taken in")

@@ -21,7 +21,7 @@ from dqtw.core.peers import Peer, Peers
 from dqtw.core.queue import Queue
 from dqtw.core.replays import ReplayWindow
 from dqtw.core.start import Start
-from tests.simulation.planting import Patch, no, nothing, one_at_a_time, planted, yes
+from tests.simulation.planting import Patch, no, nothing, planted, yes
 
 # Rule 9: start.
 
@@ -157,7 +157,7 @@ def keys_from_removals() -> list[Patch]:
 
 @planted("15", "a keyed push does not wait for what is being recovered")
 def keys_without_rescue() -> list[Patch]:
-    return [(Links, "rescue_is_done", yes), one_at_a_time()]
+    return [(Links, "rescue_is_done", yes)]
 
 
 @planted("15", "a key has another home on each try")

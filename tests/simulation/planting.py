@@ -2,13 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, TypeAlias
 
 from attrs import frozen
-
-from dqtw.core.id_set import IdSet
-from dqtw.core.session import Session
 
 Patch: TypeAlias = tuple[Any, str, Any]
 
@@ -48,18 +44,6 @@ def planting(name: str) -> Iterator[None]:
     finally:
         for target, attribute, original in reversed(before):
             setattr(target, attribute, original)
-
-
-def one_at_a_time() -> Patch:
-    """What is right by itself, and makes a rescue take long enough for what goes wrong meanwhile."""
-    original = Session.take_needed
-
-    def take_needed(self: Any) -> IdSet:
-        one = IdSet.of(self.copy.queue, islice(original(self), 1))
-        self.fetching = one
-        return one
-
-    return Session, "take_needed", take_needed
 
 
 def nothing(*_: Any, **__: Any) -> None:
