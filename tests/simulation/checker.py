@@ -174,11 +174,15 @@ class Checker:
         assert fate is not None
         was_held = fate.holders.pop(process, None) is not None
         if fate.removed_at is not None:
+            if process.id == id.node and now - fate.removed_at > self._scenario.key_memory_s / 2:
+                self._renew(process, fate)  # without the record of its key, a removal looks like a withdrawal
             return
         verb = "has removed" if was_held else "knows as removed"
         answered = fate.answered_by or self._answered_now.get(id)
         if process is fate.admitted_by and answered is not process and fate.withdrawn_by is None:
             self._withdrawn(process, fate, verb)
+        elif fate.withdrawn_by is not None and process.id == id.node and self._renew(process, fate):
+            pass  # it is on the queue still, under another id
         elif fate.removers or self._is_delivered(fate, process):
             may = process.id == id.node or fate.withdrawn_by is not None
             require(may, f"{process} {verb} {fate}, which its owner has not removed")
