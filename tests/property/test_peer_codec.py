@@ -69,13 +69,14 @@ outcomes = st.one_of(
     st.builds(c.Inspected, st.sampled_from(c.State), counts, counts, content_types, seconds),
     refusals,
 )
+clusters = st.from_regex(r"[A-Za-z0-9._-]{1,63}", fullmatch=True)
 batches = st.builds(c.Batch, st.lists(parts, max_size=4).map(tuple))
 outcomes_of_batches = st.builds(c.Outcomes, st.lists(st.builds(c.Done) | refusals, max_size=4).map(tuple))
 requests: st.SearchStrategy[Any] = st.one_of(
-    st.builds(m.Ask, st.just(queue)),
+    st.builds(m.Ask, st.just(queue), clusters),
     st.builds(
         m.Open,
-        *(st.just(queue), st.sampled_from(m.Role), st.from_regex(r"[A-Za-z0-9._-]{1,63}", fullmatch=True), names),
+        *(st.just(queue), st.sampled_from(m.Role), clusters, names),
         *(words, incarnations_or_none, words, counts, members, addresses),
     ),
     st.builds(m.Page, st.just(queue), words, counts, dots, counts),
@@ -84,7 +85,7 @@ requests: st.SearchStrategy[Any] = st.one_of(
         *(st.just(queue), words, counts, incarnations_or_none, id_sets, puts, records_told, flags, counts),
     ),
     st.builds(m.Fetch, st.just(queue), words, counts, id_sets),
-    st.builds(m.Forward, names, incarnations, words, st.integers(1, number_max), commands | batches),
+    st.builds(m.Forward, names, clusters, incarnations, words, st.integers(1, number_max), commands | batches),
 )
 asked: st.SearchStrategy[Any] = st.builds(
     m.Asked, names, words, incarnations_or_none, words | st.just(""), seconds, flags, flags, flags, flags, addresses
