@@ -155,8 +155,7 @@ class Checker:
                 admitted.append(fate)
         for id in change.removed:
             self._removed(now, process, id)
-        for fate in [fate for fate in self._renewed if fate in admitted]:
-            admitted.remove(fate)  # it was on the queue before, under another id
+        admitted = [fate for fate in admitted if fate not in self._renewed]  # those were there before, under another id
         for id in change.unseen:
             fate = self.ledger.fates[id]
             is_own = process is fate.admitted_by and fate.answered_by is not process
