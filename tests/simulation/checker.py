@@ -180,7 +180,7 @@ class Checker:
         answered = fate.answered_by or self._answered_now.get(id)
         if process is fate.admitted_by and answered is not process and fate.withdrawn_by is None:
             self._withdrawn(process, fate, verb)
-        elif fate.withdrawn_by is not None and process.id == id.node and self._renew(process, fate):
+        elif answered and fate.withdrawn_by and process.id == id.node and self._renew(process, fate):
             pass  # it is on the queue still, under another id
         elif fate.removers or self._is_delivered(fate, process):
             may = process.id == id.node or fate.withdrawn_by is not None
