@@ -22,6 +22,7 @@ from tests.simulation.clock import Clock
 from tests.simulation.copies import Change, CopyWatch
 from tests.simulation.ledger import Fate, Ledger
 from tests.simulation.lives import Lives
+from tests.simulation.moments import needed
 from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.promises import Promises
@@ -225,11 +226,11 @@ class Checker:
     def _check_bound(self, process: Process, admitted: list[Fate]) -> None:
         """A push is only taken in when there is room, counting what is on its way back from peers."""
         owner = process.node.owner
-        needed, before = _needed(process), self._needed.get(process, 0)
-        self._needed[process] = needed
-        if admitted and needed <= before:
-            size, count = self._scenario.size, len(owner.copy.live) + needed
-            require(count <= size, f"{process} took {admitted[-1]} in, and has {count} messages, {needed} of them due")
+        due, before = len(needed(process)), self._needed.get(process, 0)
+        self._needed[process] = due
+        if admitted and due <= before:
+            size, count = self._scenario.size, len(owner.copy.live) + due
+            require(count <= size, f"{process} took {admitted[-1]} in, and has {count} messages, {due} of them due")
             total = owner.copy.body_bytes
             require(total <= self._scenario.max_bytes, f"{process} took {admitted[-1]} in, and has {total} bytes")
 
@@ -284,14 +285,6 @@ class Checker:
             require(not lacks, f"{owner} believes that {peer} holds {[short(id) for id in lacks[:3]]}, and it does not")
             undead = [id for id in theirs.live if id in copy.seen and id not in copy.live and opener.knows(id)]
             require(not undead, f"{owner} believes that {peer} knows {[short(id) for id in undead[:3]]} as removed")
-
-
-def _needed(process: Process) -> int:
-    """How many messages of its queue a process knows to be on their way to it."""
-    owner = process.node.owner
-    sessions = [opener.session for opener in owner.links if opener.session is not None]
-    needed = {id for session in sessions for id in session.need}
-    return sum(id not in owner.copy.seen for id in needed)
 
 
 def _outcome(effect: Effect) -> tuple[int, Outcome | Outcomes | None]:

@@ -1,6 +1,6 @@
 """Clients: they push, get, acknowledge and retry, through any node, and some of them vanish."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -32,6 +32,8 @@ from tests.simulation.trace import Trace, tell_command, tell_outcome
 wire_s = 0.001
 retries_max = 6
 hands_max = 200
+rush_max = 8
+lately = 10  # pushes
 
 Answered = Callable[[Outcome | None], None]
 
@@ -239,6 +241,24 @@ class Clients:
             del self.hands[at]
         return Ack(delivery.receipt.id)
 
+    def rush(self, process: Process, keys: Collection[str | None]) -> None:
+        """Ask a process for several things at once, at a moment that matters; pushes of these keys, above all."""
+        if self.is_over:
+            return
+        self._trace.counts["rushes"] += 1
+        for _ in range(self._random.randint(1, rush_max)):
+            command = self._choose_in_a_rush([push for push in self._old if push.key in keys])
+            asked = process if self._random.random() < 0.7 else self._random.choice(self._running())
+            self._doors.send(asked, command, partial(self._note, command))
+
+    def _choose_in_a_rush(self, urgent: list[Push]) -> Command:
+        dice = self._random.random()
+        if dice < 0.3 and self._old:
+            return self._random.choice(urgent or self._old[-lately:])
+        if dice < 0.5 and self.hands:
+            return Ack(self._random.choice(self.hands).receipt.id)
+        return self._choose()
+
     # How it is asked for.
 
     def _try(self, task: Task) -> None:
@@ -274,16 +294,20 @@ class Clients:
         count = min(self._random.choice([1, 2, 8]), len(self.hands))
         return [Ack(self.hands.pop(self._random.randrange(len(self.hands))).receipt.id) for _ in range(count)]
 
-    def _answered(self, task: Task, outcome: Outcome | None) -> None:
+    def _note(self, command: Command, outcome: Outcome | None) -> None:
+        """Keep what a client has got, for it or another to use."""
         if outcome is None:
             self._trace.counts["unanswered"] += 1
         if isinstance(outcome, Delivered):
             room = hands_max - len(self.hands)
-            if not (isinstance(task.command, Get) and task.command.ack_now):
+            if not (isinstance(command, Get) and command.ack_now):
                 self.hands.extend(outcome.deliveries[:room])
             self._known.extend(each.receipt.id for each in outcome.deliveries)
         if isinstance(outcome, Pushed):
             self._known.append(outcome.id)
+
+    def _answered(self, task: Task, outcome: Outcome | None) -> None:
+        self._note(task.command, outcome)
         if self._is_final(task, outcome):
             self._think()
         else:

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
+from dqtw.core.life import Phase
 from tests.simulation.network import Cut, Storm
 from tests.simulation.process import Process
 from tests.simulation.world import World
 
 readiness_patience_s = 60.0
+well_max_s = 15.0
+unshared_max_s = 3.0
+meeting_max_s = 3.0
 
 
 class Faults:
@@ -22,6 +26,7 @@ class Faults:
         self._scenario = world.scenario
         self._is_over = False
         self._is_rolling = False
+        self._is_staged = False
         self._kinds: dict[str, Callable[[], None]] = {
             "cut_one": self._cut_one,
             "cut_halves": self._cut_halves,
@@ -37,6 +42,7 @@ class Faults:
             "rolling": lambda: self._roll(self._drain),
             "rolling_crash": lambda: self._roll(self._kill_and_restart),
             "all_crash": self._crash_all,
+            "late_holder": self._hide_a_holder,
             "all_pause": self._pause_all,
             "slow": self._slow,
             "storm": self._storm,
@@ -76,6 +82,9 @@ class Faults:
 
     def _strike(self) -> None:
         if self._is_over:
+            return
+        if self._is_staged:  # what takes several steps would seldom come to its end among others
+            self.begin()
             return
         names = [name for name, _ in self._scenario.kinds]
         weights = [weight for _, weight in self._scenario.kinds]
@@ -170,6 +179,58 @@ class Faults:
         if not self._scenario.is_gated:
             for process in self._world.alive():
                 self._kill_and_restart(process)
+
+    def _hide_a_holder(self, waited_s: float = 0.0) -> None:
+        """An owner's last pushes reach one peer alone, and nobody reaches that until the next process serves."""
+        serving = [each for each in self._world.alive() if _serves(each)]
+        self._is_staged = len({each.id for each in serving}) > 1 and self._may_kill()
+        if not self._is_staged and waited_s < well_max_s:
+            self._is_staged = True
+            self._later(0.5, lambda: self._hide_a_holder(waited_s + 0.5))
+        elif self._is_staged:
+            self._stage(serving)
+
+    def _stage(self, serving: list[Process]) -> None:
+        owner = self._random.choice(serving)
+        others = [each for each in self._world.alive() if each.id != owner.id]
+        holder = self._random.choice([each for each in serving if each in others])
+        self._world.trace.line(holder, f"is the only one to hear of {owner}'s pushes")
+        away = [cut for each in others if each is not holder for cut in _both(owner.url, each.url)]
+        self._network.cut(away)
+        self._world.clients.rush(owner, [])
+        self._later(0.05, lambda: self._hide(holder, owner, away, 0.05))
+
+    def _hide(self, holder: Process, owner: Process, away: list[Cut], waited_s: float) -> None:
+        if waited_s < unshared_max_s and not self._is_alone(holder, owner.id):
+            self._later(0.05, lambda: self._hide(holder, owner, away, waited_s + 0.05))
+            return
+        self._network.heal(away)
+        hidden = [cut for url in self._urls() if url != holder.url for cut in _both(url, holder.url)]
+        self._world.trace.line(holder, "is out of reach")
+        self._network.cut(hidden)
+        self._world.kill(owner)
+        self._world.start_unless_there(owner.id, owner.url)
+        self._later(1.0, lambda: self._show(holder, owner.id, hidden, 1.0))
+
+    def _is_alone(self, holder: Process, queue: str) -> bool:
+        """Whether it holds what no other peer of the owner does."""
+        others = [each for each in self._world.alive() if each.id not in (holder.id, queue)]
+        return any(
+            all(id not in each.node.holder.held[queue].copy.live for each in others)
+            for id in holder.node.holder.held[queue].copy.live
+        )
+
+    def _show(self, holder: Process, owner: str, hidden: list[Cut], hidden_s: float) -> None:
+        present = self._world.present(owner)
+        if hidden_s < self._scenario.start_wait_s + 5.0 and not (present is not None and _serves(present)):
+            self._later(0.5, lambda: self._show(holder, owner, hidden, hidden_s + 0.5))
+        else:
+            self._world.trace.line(holder, "is in reach again")
+            self._network.heal(hidden)
+            self._later(meeting_max_s, self._unstage)
+
+    def _unstage(self) -> None:
+        self._is_staged = False
 
     # Processes that stand still.
 
@@ -276,6 +337,10 @@ class Faults:
     def _storm(self) -> None:
         self._network.storm = Storm(self._random.choice([0.0, 0.2, 0.5]), self._random.choice([0.0, 0.2, 0.5]))
         self._later(self._while_s(), lambda: setattr(self._network, "storm", Storm()))
+
+
+def _serves(process: Process) -> bool:
+    return process.node.phase is Phase.SERVING and not process.is_paused
 
 
 def _both(one: str, other: str) -> list[Cut]:

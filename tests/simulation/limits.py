@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from dqtw.core import copy, holder, session
 from dqtw.core.copy import Copy
+from dqtw.core.session import Session
 from tests.simulation.scenario import Limits
 
 
@@ -16,6 +18,7 @@ def limited(limits: Limits) -> Iterator[None]:
         (session, "chunk_messages_max"): limits.chunk_messages,
         (session, "chunk_ints_max"): limits.chunk_ints,
         (session, "keys_per_request_max"): limits.keys_per_request,
+        (session, "removals_max"): limits.removals,
         (holder, "chunk_bytes_max"): limits.chunk_bytes,
         (holder, "chunk_messages_max"): limits.chunk_messages,
         (holder, "chunk_ints_max"): limits.chunk_ints,
@@ -23,13 +26,16 @@ def limited(limits: Limits) -> Iterator[None]:
         (copy, "incarnations_kept"): limits.incarnations_kept,
     }
     before = {(module, name): getattr(module, name) for module, name in wanted}
-    defaults = Copy.page.__defaults__
+    pages: tuple[Any, ...] = (Copy.page, Session.read)
+    defaults = [page.__defaults__ for page in pages]
     try:
         for (module, name), value in wanted.items():
             setattr(module, name, value)
-        Copy.page.__defaults__ = (limits.digest_ints,)
+        for page in pages:
+            page.__defaults__ = (limits.digest_ints,)
         yield
     finally:
         for (module, name), value in before.items():
             setattr(module, name, value)
-        Copy.page.__defaults__ = defaults
+        for page, values in zip(pages, defaults, strict=True):
+            page.__defaults__ = values

@@ -133,7 +133,8 @@ def _sorrows_of(process: Process) -> Iterator[str]:
     if not node.life.was_ready:
         yield f"{process} is not ready"
     for opener in node.owner.links:
-        if not opener.is_settled:
+        owes = opener.session is None or not opener.session.owes_nothing or opener.unacknowledged
+        if owes or not opener.is_joined:  # a heartbeat that is under way is no trouble, each time it is seen
             yield f"{process} and {opener.peer.id} are {opener.stage.value}, not settled: {opener.peer.error}"
     stats = node.stats(process.now)
     for name in ("waiting", "waiting_polls", "waiting_pushes"):

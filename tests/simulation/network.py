@@ -124,7 +124,7 @@ class Network:
             delay_s = self._delay(source.url, asking.url)
             if delay_s > slow_after_s:
                 self._note_trouble(source, asking.peer, "slow")
-            self._clock.after(delay_s, lambda: self._arrive(source, asking, local))
+            self._clock.after(delay_s, lambda: self._arrive(source, asking, local, is_one_of_two=times == 2))
 
     def reply(self, process: Process, ticket: int, answer: PeerAnswer) -> None:
         """Carry an answer back."""
@@ -135,12 +135,13 @@ class Network:
         for key in [key for key in self._replies if key[0] is process]:
             self._replies.pop(key)(Failed("the connection was lost"))
 
-    def _arrive(self, source: Process, asking: Asking, local: float) -> None:
+    def _arrive(self, source: Process, asking: Asking, local: float, *, is_one_of_two: bool) -> None:
         target = self._find(asking)
         if target is None or not target.is_alive:
             self._note_trouble(source, asking.peer, "nobody there")
             if asking.url not in self.black_holes:
-                self._return(source, asking, None, local, Failed("connection refused", was_sent=False))
+                refused = Failed("connection refused", was_sent=is_one_of_two)  # a proxy says so, and not what it tried
+                self._return(source, asking, None, local, refused)
             return
         if target.is_paused:
             self._note_trouble(source, asking.peer, "slow")

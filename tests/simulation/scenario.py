@@ -18,6 +18,7 @@ class Limits:
     chunk_ints: int = 16_384
     keys_per_request: int = 1_000
     digest_ints: int = 8_192
+    removals: int = 8_192
     incarnations_kept: int = 1_024
 
 
@@ -106,6 +107,7 @@ fault_kinds = {
     "rolling": 2,
     "rolling_crash": 2,
     "all_crash": 1,
+    "late_holder": 8,
     "all_pause": 1,
     "slow": 3,
     "storm": 4,
@@ -158,6 +160,7 @@ def _limits(random: Random) -> Limits:
         chunk_ints=random.choice([2, 4, 16]),
         keys_per_request=random.choice([1, 2, 10]),
         digest_ints=random.choice([2, 4, 10]),
+        removals=random.choice([1, 3]),
     )
 
 

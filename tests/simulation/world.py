@@ -10,6 +10,7 @@ from dqtw.core.peer_messages import Asking
 from tests.simulation.checker import Checker
 from tests.simulation.clients import Clients, Doors
 from tests.simulation.clock import Clock
+from tests.simulation.moments import Moments, needed
 from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.scenario import Scenario
@@ -43,6 +44,7 @@ class World:
         self._entropy = Random(f"{seed}/entropy")
         self._fate = Random(f"{seed}/world")
         self._serial = dict.fromkeys(scenario.nodes, 0)
+        self._moments = Moments()
 
     def begin(self) -> None:
         """Start every node, and the clients."""
@@ -135,6 +137,8 @@ class World:
     def carry_out(self, process: Process, effects: list[Effect]) -> None:
         """Do what a process's core asks for, as the driver does."""
         self.checker.turn(process, effects)
+        if self._moments.is_one(process):
+            self.clients.rush(process, [self.checker.ledger.fates[id].message.key for id in needed(process)])
         departure: Departure | None = None
         for effect in effects:
             match effect:
