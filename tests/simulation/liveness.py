@@ -1,6 +1,7 @@
 """When the faults have ended, everything must become well again, and all that is left must come out."""
 
 from collections.abc import Callable, Iterator, Sized
+from random import Random
 from typing import TypeAlias
 
 from dqtw.core.commands import Ack, Delivered, Done, Get, Outcome
@@ -15,7 +16,7 @@ from tests.simulation.world import World
 
 well_within_s = 60.0
 drained_within_s = 90.0
-look_every_s = 0.83  # not in step with heartbeats
+look_every_s = (0.5, 1.2)  # at random: in step with heartbeats, each look would find one under way
 looks_in_a_row = 3
 get_count = 10
 
@@ -30,6 +31,7 @@ class Liveness:
         self._faults = faults
         self._clock = world.clock
         self._scenario = world.scenario
+        self._random = Random(f"{world.scenario.seed}/looks")
         self._out: dict[MessageId, None] = {}
         self._pending = 0
 
@@ -52,7 +54,7 @@ class Liveness:
     def _wait(self, bound_s: float, sorrows: Sorrows, what: str) -> None:
         until, looks = self._clock.now + bound_s, 0
         while True:
-            self._clock.run_until(self._clock.now + look_every_s)
+            self._clock.run_until(self._clock.now + self._random.uniform(*look_every_s))
             first = next(iter(sorrows()), None)
             looks = looks + 1 if first is None else 0
             if looks == looks_in_a_row:
@@ -133,8 +135,7 @@ def _sorrows_of(process: Process) -> Iterator[str]:
     if not node.life.was_ready:
         yield f"{process} is not ready"
     for opener in node.owner.links:
-        owes = opener.session is None or not opener.session.owes_nothing or opener.unacknowledged
-        if owes or not opener.is_joined:  # a heartbeat that is under way is no trouble, each time it is seen
+        if not opener.is_settled:
             yield f"{process} and {opener.peer.id} are {opener.stage.value}, not settled: {opener.peer.error}"
     stats = node.stats(process.now)
     for name in ("waiting", "waiting_polls", "waiting_pushes"):
