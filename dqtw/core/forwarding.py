@@ -40,10 +40,16 @@ forward_timeout_s: Final = 5.0
 
 @define
 class Hunt:
-    """A get on its way through the peers."""
+    """A get on its way through the peers.
+
+    Attributes:
+        left: whom it has yet to ask.
+        since: the latest hint of which it has made use.
+    """
 
     get: Get
-    left: list[Peer] = field(factory=list)
+    left: list[Peer]
+    since: int
 
 
 @define
@@ -104,6 +110,8 @@ class Forwarding:
         self._completing: set[int] = set()
         self._piles = Piles(self._ask)
         self._turn = 0
+        self._hints = 0  # hints are numbered
+        self._hinted = dict.fromkeys(held, 0)  # the latest of each owner
 
     def forward(self, now: float, ticket: int, owner: str, command: Command) -> None:
         """Let the owner do it, and answer what that came to.
@@ -149,18 +157,23 @@ class Forwarding:
     def hunt(self, now: float, ticket: int, get: Get) -> None:
         """Ask the peers that may have something for a get that waits in line."""
         self._turn += 1
-        self._hunts[ticket] = Hunt(get, self._candidates(now))
+        self._hunts[ticket] = Hunt(get, self._candidates(now), self._hints)
         self._go_on(now, ticket)
 
     def hinted(self, now: float, owner: str) -> None:
         """That owner has something ready: send as many of the waiting polls there as may be served."""
+        self._hints += 1
+        self._hinted[owner] = self._hints
+        self._send_polls(now, owner)
+
+    def _send_polls(self, now: float, owner: str) -> None:
         peer = self._peers[owner]
         while self._out[owner] < self._held[owner].ready and _can_be_asked(now, peer):
             found = self._own.first_waiting(without=self._hunts)
             if found is None:
                 return
             ticket, get = found
-            self._hunts[ticket] = Hunt(get, [peer])
+            self._hunts[ticket] = Hunt(get, [peer], self._hints)
             self._go_on(now, ticket)
 
     def withdraw(self, ticket: int) -> bool:
@@ -185,6 +198,8 @@ class Forwarding:
 
     def _go_on(self, now: float, ticket: int) -> None:
         hunt = self._hunts[ticket]
+        if not hunt.left and hunt.get.wait_s > 0:  # some may have got something while it was out elsewhere
+            hunt.left, hunt.since = self._hinted_since(now, hunt.since), self._hints
         if not self._own.is_waiting(ticket):
             del self._hunts[ticket]
         elif hunt.left:
@@ -197,6 +212,16 @@ class Forwarding:
             if hunt.get.wait_s <= 0:
                 self._own.leave(ticket)
                 self._answer(ticket, Delivered())
+
+    def _hinted_since(self, now: float, hint: int) -> list[Peer]:
+        """The peers that have had something ready after that hint, and more than others are sent for."""
+        return [
+            peer
+            for peer in self._peers
+            if self._hinted[peer.id] > hint
+            and self._out[peer.id] < self._held[peer.id].ready
+            and _can_be_asked(now, peer)
+        ]
 
     def _returned(self, ticket: int, peer: Peer, now: float, answer: PeerAnswer) -> None:
         self._out[peer.id] -= 1
@@ -214,7 +239,7 @@ class Forwarding:
                 self._complete(ticket, peer, outcome)
             else:
                 self._answer(ticket, outcome)
-            self.hinted(now, peer.id)
+            self._send_polls(now, peer.id)
 
     def _give_back(self, peer: Peer, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:

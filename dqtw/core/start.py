@@ -43,9 +43,14 @@ class Start:
         self._serve_at = now + settings.start_wait_s
 
     def pump(self, now: float, links: Links) -> None:
-        """Ask whoever has not answered yet, choose the incarnation, and open with those who have answered."""
+        """Ask whoever has not answered yet, choose the incarnation, and open with those who have answered.
+
+        While one has heard from a twin, all are asked again: the next to hear from it may be any of them.
+        """
+        waits = self._knows_twin()
         for peer in self._peers:
-            if peer.id not in self._asking and self._must_ask(peer) and now >= self._ask_at.get(peer.id, now):
+            must_ask = waits or peer.id not in self._asked
+            if must_ask and peer.id not in self._asking and now >= self._ask_at.get(peer.id, now):
                 self._asking.add(peer.id)
                 peer.ask(now, Ask(self._settings.node, self._peers.cluster), partial(self._answered, peer))
         if not self.incarnation and self._may_choose(now):
@@ -92,9 +97,8 @@ class Start:
             for id, asked in self._asked.items()
         )
 
-    def _must_ask(self, peer: Peer) -> bool:
-        asked = self._asked.get(peer.id)
-        return asked is None or self._is_twin(asked)
+    def _knows_twin(self) -> bool:
+        return any(self._is_twin(asked) for asked in self._asked.values())
 
     def _is_twin(self, asked: Asked) -> bool:
         """Whether another process of this id is alive, as far as that peer knows: it is not to be fenced."""
@@ -110,9 +114,7 @@ class Start:
 
     def _may_choose(self, now: float) -> bool:
         """Whether all who can be reached have said which incarnations they know, and nobody knows a living twin."""
-        if any(self._is_twin(asked) for asked in self._asked.values()):
-            return False
-        return all(peer.id in self._asked or peer.unreachable(now) for peer in self._peers)
+        return not self._knows_twin() and all(peer.id in self._asked or peer.unreachable(now) for peer in self._peers)
 
     def _choose(self, links: Links) -> None:
         told = [asked.greatest for asked in self._asked.values()]

@@ -58,13 +58,12 @@ class Faults:
         self._is_over = True
         self._world.trace.line("", "all faults end")
         self._network.calm_down()
-        self._clock.after(0.2, self._help_who_is_lost)
         for process in self._world.alive():
             process.resume(timers_first=self._flip(), turn_each=self._flip())
         for node in self._scenario.nodes:
             self._clock.after(0.1, partial(self._world.start_unless_there, node))
 
-    def _help_who_is_lost(self) -> None:
+    def help_who_is_lost(self) -> None:
         """When so many have moved that somebody finds nobody whom all find, an operator must say where they are."""
         found = {process.id for process in self._world.alive() if self._is_found_by_all(process)}
         if any(not found - {process.id} for process in self._world.alive()):

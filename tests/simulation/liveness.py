@@ -66,6 +66,7 @@ class Liveness:
         self._end_standbys()
         for node in self._scenario.nodes:
             self._world.start_unless_there(node)
+        self._faults.help_who_is_lost()  # also who has left since, and was started where nobody looks for it
         for node in self._scenario.nodes:
             alive = self._world.alive(node)
             if len(alive) != 1:

@@ -145,9 +145,10 @@ class Lives:
         return self._clock.now - since < told_within_s or not self._network.is_clean(process, other, since)
 
     def _is_last(self, fate: Fate, process: Process) -> bool:
-        """Whether no other process holds it, or knows it removed, or has done so until a moment ago."""
+        """Whether no other process holds it, or knows it removed, or has known so until a moment ago."""
         if any(each is not process and self._is_heir(process, each) for each in fate.holders):
             return False
         if any(self._clock.now - at < held_lately_s and each is not process for at, each in fate.lost_by):
             return False
-        return not any(knows_removed(each, fate.id) for each in self.processes if each.is_alive and each is not process)
+        known = [each for each in self.processes if each is not process and knows_removed(each, fate.id)]
+        return all(each.died_at is not None and self._clock.now - each.died_at > held_lately_s for each in known)
