@@ -365,6 +365,23 @@ def test_rule_16_a_poll_is_not_lost_when_the_hint_was_out_of_date() -> None:
     assert poll.bodies == [b"second"]
 
 
+def test_rule_16_a_hint_that_comes_while_a_poll_is_out_elsewhere_is_kept() -> None:
+    """It is asked at the peer of the hint as soon as it is back, and not with the next heartbeat."""
+    world = cluster("a", "b", "c")
+    pushed(world, "c", b"taken")
+    world.settle(1.3)
+    gate = world.hold(Forward, when=lambda forward: isinstance(forward.command, Get) and forward.node == "a")
+    poll = world.get("a", wait_s=30)
+    world.settle(0.1)
+    assert world.get("c").bodies == [b"taken"]
+    pushed(world, "b", b"fresh")
+    world.settle(0.1)
+    assert poll.code == ""
+    gate.open()
+    world.settle(0.1)
+    assert poll.bodies == [b"fresh"]
+
+
 def test_rule_16_a_poll_that_waits_in_vain_is_empty_when_its_time_is_over() -> None:
     """Also when a peer is being asked just then."""
     world = cluster("a", "b")

@@ -517,6 +517,20 @@ def test_rule_10_one_peer_that_hears_from_the_first_is_enough() -> None:
     assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
 
 
+def test_rule_10_the_first_is_heard_by_another_peer_than_a_moment_ago() -> None:
+    """While one peer has heard it of late, all are asked again: it is not fenced on the word of before."""
+    world = cluster("a", "b", "c")
+    world.cut("a", "b")
+    world.settle(6)
+    world.start("a", at="a2")
+    world.settle(1)
+    world.heal()
+    world.settle(6)
+    world.cut("a", "c")
+    world.settle(40)
+    assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
+
+
 def test_rule_10_a_peer_that_stood_still_does_not_take_that_for_the_silence_of_an_owner() -> None:
     """A standby asks it right after; the owner was there all the time."""
     world = cluster("a", "b")
