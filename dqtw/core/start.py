@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
+from attrs import evolve
+
 from dqtw.core.links import Links
 from dqtw.core.peer_messages import Ask, Asked, PeerAnswer
 from dqtw.core.peers import Peer, Peers
@@ -111,6 +113,8 @@ class Start:
             self._asked[peer.id] = answer
             if answer.greatest > self.incarnation:
                 self.incarnation = ""
+        elif peer.id in self._asked and peer.unreachable(now):  # whom it had heard just before says nothing of now
+            self._asked[peer.id] = evolve(self._asked[peer.id], owner_boot="")
 
     def _may_choose(self, now: float) -> bool:
         """Whether all who can be reached have said which incarnations they know, and nobody knows a living twin."""

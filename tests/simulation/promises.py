@@ -232,7 +232,7 @@ class Promises:
 
     def _is_hidden(self, process: Process, holder: Process) -> bool:
         """Whether another process of the holder's node answers, and this one has been out of reach."""
-        boot = process.node.peers[holder.id].boot
+        boot = process.node.peers[holder.id].boot if holder.id != process.id else ""
         return boot not in ("", holder.node.boot) and not self._network.is_clean(process, holder, process.born_at)
 
     def _is_member(self, process: Process) -> bool:

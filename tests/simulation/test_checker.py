@@ -15,7 +15,7 @@ known_seeds = {
     "show_early": 1,
     "deltas_without_session": 2,
     "forget_removals": 1,
-    "sessions_survive_loss": 3,
+    "sessions_survive_loss": 2,
     "answer_early": 3,
     "one_copy_fewer": 4,
     "acknowledge_early": 1,
@@ -23,42 +23,42 @@ known_seeds = {
     "ignore_shared": 21,
     "seen_before_messages": 1,
     "empty_wins": 1,
-    "stale_wins": 73,
+    "stale_wins": 3,
     "keep_the_removed": 2,
     "one_too_many": 6,
-    "evict_when_full": 2,
-    "sessions_survive_exchange": 19,
+    "evict_when_full": 4,
+    "sessions_survive_exchange": 12,
     "serve_at_once": 2,
     "reuse_incarnations": 3,
-    "slow_is_unreachable": 5,
-    "fence_the_living": 17,
-    "no_gap_check": 2,
-    "ignore_the_greatest": 4,
+    "slow_is_unreachable": 2,
+    "unknown_without_asking": 82,
+    "fence_the_living": 1,
+    "no_gap_check": 1,
+    "ignore_the_greatest": 12,
     "admit_after_a_gap": 3,
-    "leave_at_once": 4,
-    "fenced_leaves_at_once": 18,
-    "count_nothing": 17,
+    "leave_at_once": 2,
+    "fenced_leaves_at_once": 2,
+    "count_nothing": 7,
     "ready_at_once": 2,
-    "no_exchange": 3,
+    "no_exchange": 4,
+    "keys_stay_here": 6,
     "keys_from_removals": 3,
-    "homeless_keys": 4,
+    "keys_without_rescue": 58,
+    "homeless_keys": 2,
     "forward_twice": 2,
     "hand_out_early": 5,
-    "lost_is_refused": 4,
+    "lost_is_refused": 1,
+    "no_hints": 35,
     "prune_too_much": 2,
-    "configured_addresses_only": 26,
+    "configured_addresses_only": 46,
     "leases_by_the_wall_clock": 2,
     "lease_twice": 1,
     "eternal_leases": 4,
     "newest_first": 5,
-    "no_hints": 70,
-    "unknown_without_asking": 82,
-    "keys_stay_here": 63,
-    "rely_on_the_leaving": 123,
-    "take_repeats": 196,
+    "ignore_need": 206,
+    "take_repeats": 223,
+    "rely_on_the_leaving": 247,
 }
-
-rare = {"ignore_need", "keys_without_rescue"}  # shown by one seed in many hundreds, and another with each change
 
 
 def caught_by(name: str) -> Result:
@@ -70,7 +70,7 @@ def test_every_rule_has_a_planted_fault() -> None:
     """No rule of the protocol goes unwatched."""
     planted = {fault.rule for fault in catalogue.values()}
     assert planted >= {str(rule) for rule in range(1, rules + 1)}
-    assert known_seeds.keys() | rare == catalogue.keys()
+    assert known_seeds.keys() == catalogue.keys()
 
 
 def test_every_planted_fault_is_caught() -> None:

@@ -531,6 +531,20 @@ def test_rule_10_the_first_is_heard_by_another_peer_than_a_moment_ago() -> None:
     assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
 
 
+def test_rule_10_a_peer_that_died_since_keeps_nobody_waiting() -> None:
+    """What it had heard of the process before is out of date when it is gone itself."""
+    world = cluster("a", "b", "c")
+    world.settle(3)
+    world.kill("a")
+    world.start("a")
+    world.settle(0.5)
+    world.kill("b")
+    world.settle(2)
+    assert phase(world, "a") is Phase.STARTING
+    world.settle(8)
+    assert phase(world, "a") is Phase.SERVING
+
+
 def test_rule_10_a_peer_that_stood_still_does_not_take_that_for_the_silence_of_an_owner() -> None:
     """A standby asks it right after; the owner was there all the time."""
     world = cluster("a", "b")
