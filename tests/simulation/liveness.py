@@ -18,6 +18,7 @@ well_within_s = 60.0
 drained_within_s = 90.0
 look_every_s = (0.5, 1.2)  # at random: in step with heartbeats, each look would find one under way
 looks_in_a_row = 3
+without_one_share = 0.2
 get_count = 10
 
 Sorrows: TypeAlias = Callable[[], Iterator[str]]
@@ -45,11 +46,32 @@ class Liveness:
         self._world.doors.is_calm = True
         self._faults.end()
         bound_s = well_within_s + self._scenario.start_wait_s + self._scenario.drain_timeout_s
+        may_lose = len(self._scenario.nodes) > 1 and not self._scenario.quiet
+        if may_lose and self._random.random() < without_one_share:
+            self._do_without_one(bound_s)
         ended_at = self._clock.now
         self._wait(bound_s, self._sorrows, "not well again")
         self._world.trace.counts["recovery, seconds"] += round(self._clock.now - ended_at)
         self._world.checker.look_at_all()
         self._drain()
+
+    def _do_without_one(self, bound_s: float) -> None:
+        """One node does not come back: the others serve all the same."""
+        node = self._random.choice(self._scenario.nodes)
+        self._world.absent = node
+        for process in self._world.alive(node):
+            self._world.kill(process)
+        self._wait(bound_s, self._idle, f"not all serve without {node}")
+        self._world.absent = ""
+
+    def _idle(self) -> Iterator[str]:
+        self._faults.help_who_is_lost()
+        for node in self._scenario.nodes:
+            self._world.start_unless_there(node)
+            phases = [each.node.phase for each in self._world.alive(node)]
+            waits = Phase.FENCED in phases  # perhaps for the absent one, to leave it all to that
+            if node != self._world.absent and Phase.SERVING not in phases and not waits:
+                yield f"{node} has these processes: {[phase.value for phase in phases]}"
 
     def _wait(self, bound_s: float, sorrows: Sorrows, what: str) -> None:
         until, looks = self._clock.now + bound_s, 0

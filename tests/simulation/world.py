@@ -26,6 +26,7 @@ class World:
 
     Attributes:
         homes: the address at which each node was last started.
+        absent: a node that is not started again for now.
     """
 
     def __init__(self, scenario: Scenario, *, is_told: bool = False, is_hashed: bool = False) -> None:
@@ -41,6 +42,7 @@ class World:
         self.homes = {node: f"{node}:1" for node in scenario.nodes}
         self.network.names = self.present if scenario.is_named else None
         self.is_supervised = True
+        self.absent = ""
         self._entropy = Random(f"{seed}/entropy")
         self._fate = Random(f"{seed}/world")
         self._serial = dict.fromkeys(scenario.nodes, 0)
@@ -99,7 +101,7 @@ class World:
 
     def start_unless_there(self, node: str, url: str = "") -> None:
         """Start a process of a node that has none."""
-        if not self.alive(node):
+        if node != self.absent and not self.alive(node):
             self.start(node, url)
 
     def kill(self, process: Process, departure: Departure | None = None) -> None:
