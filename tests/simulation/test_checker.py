@@ -30,7 +30,7 @@ known_seeds = {
     "sessions_survive_exchange": 12,
     "serve_at_once": 2,
     "reuse_incarnations": 3,
-    "slow_is_unreachable": 2,
+    "slow_is_unreachable": 3,
     "unknown_without_asking": 82,
     "fence_the_living": 1,
     "no_gap_check": 1,
@@ -55,7 +55,7 @@ known_seeds = {
     "lease_twice": 1,
     "eternal_leases": 4,
     "newest_first": 5,
-    "ignore_need": 206,
+    "ignore_need": 377,
     "take_repeats": 223,
     "rely_on_the_leaving": 247,
 }
