@@ -56,22 +56,24 @@ class Liveness:
         self._drain()
 
     def _do_without_one(self, bound_s: float) -> None:
-        """One node does not come back: the others serve all the same."""
+        """One node does not come back: the others serve all the same, and are ready."""
         node = self._random.choice(self._scenario.nodes)
         self._world.absent = node
         for process in self._world.alive(node):
             self._world.kill(process)
-        self._wait(bound_s, self._idle, f"not all serve without {node}")
+        self._wait(bound_s, self._idle, f"not all are ready without {node}")
         self._world.absent = ""
 
     def _idle(self) -> Iterator[str]:
+        self._end_standbys()
         self._faults.help_who_is_lost()
         for node in self._scenario.nodes:
             self._world.start_unless_there(node)
-            phases = [each.node.phase for each in self._world.alive(node)]
-            waits = Phase.FENCED in phases  # perhaps for the absent one, to leave it all to that
-            if node != self._world.absent and Phase.SERVING not in phases and not waits:
-                yield f"{node} has these processes: {[phase.value for phase in phases]}"
+            alive = self._world.alive(node)
+            waits = any(each.node.phase is Phase.FENCED for each in alive)  # perhaps to leave all to the absent one
+            serves = any(each.node.phase is Phase.SERVING and each.node.life.was_ready for each in alive)
+            if node != self._world.absent and not serves and not waits:
+                yield f"{node} has these processes: {[f'{each} {each.node.phase.value}' for each in alive]}"
 
     def _wait(self, bound_s: float, sorrows: Sorrows, what: str) -> None:
         until, looks = self._clock.now + bound_s, 0
