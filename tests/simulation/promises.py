@@ -226,14 +226,9 @@ class Promises:
             return  # it took the message in, and back again, and does not know that others have recovered it
         for holder, since in fate.holders.items():
             is_peer = holder.id != fate.id.node and self._is_member(holder)
-            is_peer = is_peer and not self._is_hidden(request.process, holder)
+            is_peer = is_peer and not _is_another(request.process, holder)
             if is_peer and holder.node.phase is Phase.SERVING and since < request.begun_at and not holder.is_paused:
                 raise Violation(f"{request.process} says that there is no {fate}, but {holder} holds it")
-
-    def _is_hidden(self, process: Process, holder: Process) -> bool:
-        """Whether another process of the holder's node answers, and this one has been out of reach."""
-        boot = process.node.peers[holder.id].boot if holder.id != process.id else ""
-        return boot not in ("", holder.node.boot) and not self._network.is_clean(process, holder, process.born_at)
 
     def _is_member(self, process: Process) -> bool:
         """Whether others reach this process when they ask for its node."""
@@ -274,3 +269,9 @@ def _carries(remover: object, ack: Ack) -> bool:
     if not isinstance(remover, Asking) or not isinstance(remover.request, Forward):
         return False
     return any(each is ack for each in commands_of(remover.request))
+
+
+def _is_another(process: Process, holder: Process) -> bool:
+    """Whether another process of the holder's node answers: of two, only one can be asked."""
+    boot = process.node.peers[holder.id].boot if holder.id != process.id else ""
+    return boot not in ("", holder.node.boot)
