@@ -10,6 +10,17 @@ from .cluster import Cluster, cluster, key_at
 from .test_keys import meets_the_old_c, vouched_for
 
 
+def replaced_without_b(world: Cluster) -> None:
+    """Let a new process of a serve while b, which alone may have its last messages, stands still."""
+    world.kill("a")
+    world.heal()
+    world.cut("b", "c")
+    world.pause("b")
+    world.start("a")
+    world.settle(9)
+    assert world["a"].life.is_serving, list(world["a"].life.reasons(0))
+
+
 def test_rule_12_a_late_answer_of_a_dead_process_makes_nobody_an_heir() -> None:
     """It has been replaced since, and the next one is empty."""
     world = cluster("a", "b", "c", copies=2)
@@ -43,13 +54,7 @@ def test_rule_15_a_keyed_push_that_waits_for_a_slot_waits_for_the_rescue_too() -
     first = world.push("a", b"once", key=key)
     world.settle(0.3)
     assert first.code == "Pushed"
-    world.kill("a")
-    world.heal()
-    world.cut("b", "c")
-    world.pause("b")
-    world.start("a")
-    world.settle(9)
-    assert world["a"].life.is_serving, list(world["a"].life.reasons(0))
+    replaced_without_b(world)
     fill = [world.push("a", b"x"), world.push("a", b"y")]
     world.settle(0.3)
     assert [each.code for each in fill] == ["Pushed"] * 2
@@ -77,13 +82,7 @@ def test_rule_15_an_ack_during_a_rescue_leaves_the_memory_of_the_key() -> None:
     first = world.push("a", b"once", key=key)
     world.settle(0.3)
     assert first.code == "Pushed"
-    world.kill("a")
-    world.heal()
-    world.cut("b", "c")
-    world.pause("b")
-    world.start("a")
-    world.settle(9)
-    assert world["a"].life.is_serving
+    replaced_without_b(world)
     fetch = world.hold(Fetch, by="a", at="b")
     world.resume("b")
     world.settle(1.5)
@@ -116,13 +115,7 @@ def test_rule_15_no_removal_is_read_before_the_records_of_all_keys() -> None:
     world.ack("a", once.id)
     world.settle(0.5)
     assert len(world["b"].holder.held["a"].keys) > 1001
-    world.kill("a")
-    world.heal()
-    world.cut("b", "c")
-    world.pause("b")
-    world.start("a")
-    world.settle(9)
-    assert world["a"].life.is_serving
+    replaced_without_b(world)
     assert b"once" in world.bodies("a", "a")
     page = world.hold(Page, by="a", at="b", when=lambda p: p.queue == "a")
     world.resume("b")
