@@ -60,7 +60,6 @@ class Pushes:
         self._withdrawn: dict[MessageId, Withdrawal] = {}
         self._deadlines: Deadlines[MessageId] = Deadlines()
         self._unsure = IdSet(queue)
-        self._first_sent: dict[str, list[MessageId]] = {}  # by the latest request to that peer
 
     def __len__(self) -> int:
         return len(self._pending) + len(self._withdrawn)
@@ -97,16 +96,16 @@ class Pushes:
 
     def sent(self, peer: str, ids: Iterable[MessageId]) -> None:
         """These are on their way to the peer; from now on it may hold them."""
-        self._first_sent[peer] = [id for id in ids if id in self._pending and peer not in self._pending[id].sent_to]
-        for id in self._first_sent[peer]:
-            self._pending[id].sent_to.add(peer)
+        for id in ids:
+            if id in self._pending:
+                self._pending[id].sent_to.add(peer)
 
-    def not_sent(self, peer: str, ids: IdSet) -> None:
-        """These did not go to the peer after all; it may still have those that it was sent before."""
-        for id in self._first_sent.pop(peer, []):
-            if id in self._pending and id in ids:
+    def not_sent(self, peer: str, ids: Iterable[MessageId]) -> None:
+        """These did not go to the peer after all; what it was sent in a session before is tainted already."""
+        for id in ids:
+            if id in self._pending:
                 self._pending[id].sent_to.discard(peer)
-            if id in self._withdrawn and id in ids:
+            elif id in self._withdrawn:
                 self._withdrawn[id].unaware.discard(peer)
                 self._resolve_if_undone(id)
 

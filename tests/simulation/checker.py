@@ -22,11 +22,11 @@ from tests.simulation.clock import Clock
 from tests.simulation.copies import Change, CopyWatch
 from tests.simulation.ledger import Fate, Ledger
 from tests.simulation.lives import Lives
-from tests.simulation.moments import needed
 from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.promises import Promises
 from tests.simulation.requests import Request, Requests, commands_of
+from tests.simulation.room import Room
 from tests.simulation.scenario import Scenario
 from tests.simulation.trace import Trace, short
 from tests.simulation.violation import require
@@ -42,11 +42,11 @@ class Checker:
         self.ledger = Ledger(scenario.copies)
         self.requests = Requests()
         self.copies = CopyWatch()
+        self.room = Room(scenario)
         self.processes: list[Process] = []
         self._scenario = scenario
         self._clock = clock
         self._trace = trace
-        self._needed: dict[Process, int] = {}
         self._turns = 0
         self._answered_now: dict[MessageId, Process] = {}
         self._renewed: list[Fate] = []
@@ -55,7 +55,7 @@ class Checker:
         """Look at what goes over this network, too."""
         self.lives = Lives(self._clock, self.ledger, network, self._trace, self.processes)
         self.promises = Promises(
-            self._scenario, self.ledger, self.requests, self.copies, network, self._trace, self.alive
+            self._scenario, self.ledger, self.requests, self.copies, self.room, network, self._trace, self.alive
         )
 
     def alive(self) -> list[Process]:
@@ -114,6 +114,7 @@ class Checker:
         self._answered_now.clear()
         self._renewed.clear()
         self.requests.begin_turn()
+        self.room.turn(process)
         for ticket, outcome in answers:
             self._meet(now, process, ticket, outcome)
         for change in self.copies.changes(process):
@@ -161,12 +162,9 @@ class Checker:
             fate = self.ledger.fates[id]
             is_own = process is fate.admitted_by and fate.answered_by is not process
             require(is_own, f"{process} has forgotten that {fate} was removed")
-        if change.queue == process.id:
-            self._check_bound(process, admitted)
-            if admitted:
-                self.promises.deliveries.check_copies_confirmed(
-                    process, self._scenario.copies, f"takes {admitted[-1]} in"
-                )
+        if change.queue == process.id and admitted:
+            self.room.check_admitted(process, admitted[-1])
+            self.promises.deliveries.check_copies_confirmed(process, self._scenario.copies, f"takes {admitted[-1]} in")
 
     def _removed(self, now: float, process: Process, id: MessageId) -> None:
         fate = self.ledger.fates.get(id)
@@ -223,17 +221,6 @@ class Checker:
                 return True
         return False
 
-    def _check_bound(self, process: Process, admitted: list[Fate]) -> None:
-        """A push is only taken in when there is room, counting what is on its way back from peers."""
-        owner = process.node.owner
-        due, before = len(needed(process)), self._needed.get(process, 0)
-        self._needed[process] = due
-        if admitted and due <= before:
-            size, count = self._scenario.size, len(owner.copy.live) + due
-            require(count <= size, f"{process} took {admitted[-1]} in, and has {count} messages, {due} of them due")
-            total = owner.copy.body_bytes
-            require(total <= self._scenario.max_bytes, f"{process} took {admitted[-1]} in, and has {total} bytes")
-
     # Life and death.
 
     def born(self, process: Process) -> None:
@@ -266,6 +253,7 @@ class Checker:
                 self.copies.check_whole(process)
                 self._check_queue(process)
                 self._check_sessions(process)
+                self._check_in_sync(process)
 
     def _check_queue(self, process: Process) -> None:
         queue = process.node.owner.queue
@@ -285,6 +273,20 @@ class Checker:
             require(not lacks, f"{owner} believes that {peer} holds {[short(id) for id in lacks[:3]]}, and it does not")
             undead = [id for id in theirs.live if id in copy.seen and id not in copy.live and opener.knows(id)]
             require(not undead, f"{owner} believes that {peer} knows {[short(id) for id in undead[:3]]} as removed")
+            assert opener.session is not None
+            more = theirs.live_ids - copy.seen - opener.session.need
+            require(not more, f"{owner} believes that {peer} holds no more than itself, and it holds {more}")
+            removed = (theirs.seen - theirs.live_ids) & copy.live_ids
+            require(not removed, f"{owner} does not know that {peer}, in session, knows {removed} as removed")
+
+    def _check_in_sync(self, process: Process) -> None:
+        """A copy that is in sync has nothing that its owner does not know."""
+        owners = {owner.node.boot: owner for owner in self.alive() if owner.node.phase is not Phase.FENCED}
+        for queue, held in process.node.holder.held.items():
+            owner = owners.get(held.owner_boot)
+            if held.in_sync and owner is not None and not owner.is_in_turn:
+                more = held.copy.seen - owner.node.owner.copy.seen
+                require(not more, f"{process} says that it is in sync with {queue}, and has {more} ahead of it")
 
 
 def _outcome(effect: Effect) -> tuple[int, Outcome | Outcomes | None]:

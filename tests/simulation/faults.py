@@ -5,6 +5,7 @@ from functools import partial
 from random import Random
 
 from dqtw.core.life import Phase
+from tests.simulation.clients import wire_s
 from tests.simulation.network import Cut, Storm
 from tests.simulation.process import Process
 from tests.simulation.world import World
@@ -46,6 +47,7 @@ class Faults:
             "all_pause": self._pause_all,
             "slow": self._slow,
             "storm": self._storm,
+            "detour": self._detour,
         }
 
     def begin(self) -> None:
@@ -207,9 +209,16 @@ class Faults:
         hidden = [cut for url in self._urls() if url != holder.url for cut in _both(url, holder.url)]
         self._world.trace.line(holder, "is out of reach")
         self._network.cut(hidden)
-        self._world.kill(owner)
-        self._world.start_unless_there(owner.id, owner.url)
+        self._restart_now(owner)
+        if not self._scenario.is_gated and self._flip():  # who has lost its memory, too, says nothing of what there was
+            others = [each for each in self._world.alive() if each.id not in (owner.id, holder.id)]
+            self._restart_now(*others[:1])
         self._later(1.0, lambda: self._show(holder, owner.id, hidden, 1.0))
+
+    def _restart_now(self, *processes: Process) -> None:
+        for process in processes:
+            self._world.kill(process)
+            self._world.start_unless_there(process.id, process.url)
 
     def _is_alone(self, holder: Process, queue: str) -> bool:
         """Whether it holds what no other peer of the owner does."""
@@ -304,8 +313,15 @@ class Faults:
             self._drain(process)
 
     def _drain(self, process: Process) -> None:
-        self._world.trace.line(process, "gets SIGTERM")
-        process.receive(process.node.drain)
+        """Ask it to leave, often just when clients have come."""
+        if self._flip():
+            self._world.clients.rush(process, [])
+        self._clock.after(wire_s, lambda: self._terminate_now(process))
+
+    def _terminate_now(self, process: Process) -> None:
+        if process.is_alive:
+            self._world.trace.line(process, "gets SIGTERM")
+            process.receive(process.node.drain)
 
     def _roll(self, end: Callable[[Process], None]) -> None:
         """One node after the other, each when the one before is ready again."""
@@ -332,6 +348,17 @@ class Faults:
 
     def _speed_up(self, url: str) -> None:
         self._network.slow.pop(url, None)
+
+    def _detour(self) -> None:
+        """Somebody has mixed up two addresses."""
+        urls = self._urls()
+        if len(urls) > 1:
+            self._world.trace.line("", f"what goes to {urls[0]} comes to {urls[1]}")
+            self._network.detours[urls[0]] = urls[1]
+            self._later(self._while_s(), lambda: self._end_detour(urls[0]))
+
+    def _end_detour(self, url: str) -> None:
+        self._network.detours.pop(url, None)
 
     def _storm(self) -> None:
         self._network.storm = Storm(self._random.choice([0.0, 0.2, 0.5]), self._random.choice([0.0, 0.2, 0.5]))

@@ -26,6 +26,8 @@ class Fate:
         first_delivered_at: when it was first handed out.
         may_be_taken: a get that removes at delivery was under way at its owner when it was removed.
         namesakes: messages of the same key that its owner knew when it gave the id.
+        is_given_up: it is lost, and may be; or it is on the queue under another id.
+        is_astray: a process of its owner has served without it, because who holds it could not be reached for long.
     """
 
     id: MessageId
@@ -45,6 +47,7 @@ class Fate:
     may_be_taken: bool = False
     namesakes: list[MessageId] = field(factory=list)
     is_given_up: bool = False
+    is_astray: bool = False
 
     def __str__(self) -> str:
         return f"{short(self.id)} {self.message.body[:16]!r}"
@@ -137,14 +140,16 @@ class Ledger:
                     self._lose(fate, process, is_own_will=is_own_will)
 
     def _lose(self, fate: Fate, process: Process, *, is_own_will: bool) -> None:
-        losers = {loser.id for _, loser in fate.lost_by}
-        if is_own_will or len(losers) >= self._copies:
+        if is_own_will or self.is_lost_lawfully(fate):
             self.lost_lawfully += 1
             fate.is_given_up = True
         elif fate.is_owed:  # else a request to remove it is under way; should that be refused, the end will show it
-            raise Violation(
-                f"{fate} was answered and is lost: with {process} went its last copy, {sorted(losers)} held it"
-            )
+            losers = sorted({loser.id for _, loser in fate.lost_by})
+            raise Violation(f"{fate} was answered and is lost: with {process} went its last copy, {losers} held it")
+
+    def is_lost_lawfully(self, fate: Fate) -> bool:
+        """Whether as many nodes have lost their memory of it as there were copies asked for."""
+        return len({loser.id for _, loser in fate.lost_by}) >= self._copies
 
 
 def _is_known(id: MessageId, owner: Process) -> bool:

@@ -14,6 +14,7 @@ from tests.simulation.violation import require
 
 heard_lately_s = 1.2  # of an owner that speaks each second
 silent_s = 2.0
+silent_for_sure_s = 10.0
 told_within_s = 0.5
 held_lately_s = 10.0  # a peer that died may have been counted on for so long
 
@@ -67,21 +68,33 @@ class Lives:
             self._check_regained(process)
 
     def _check_recovered(self, process: Process) -> None:
-        """Who serves has all that a peer holds that it could reach."""
+        """Who serves has all that a peer holds that it could reach, or knows enough peers to have all there is."""
+        is_sure = not self._may_have_given_up(process) and not process.node.owner.links.all_joined()
         for fate in self._ledger.of_queue(process.id):
             if fate.is_owed and process not in fate.holders:
                 for holder, since in fate.holders.items():
                     missed = since <= process.born_at and self._could_reach(process, holder)
                     require(not missed, f"{process} serves without {fate}, which {holder} holds")
+                lost = not fate.holders or self._ledger.is_lost_lawfully(fate) or fate.is_astray
+                require(lost or not is_sure, f"{process} serves without {fate}, and was in no hurry")
+                fate.is_astray = True
+
+    def _may_have_given_up(self, process: Process) -> bool:
+        """Whether it has waited for as long as it was told to wait for peers that can't be reached."""
+        return process.now - process.at(process.born_at) >= process.settings.start_wait_s
 
     def _check_regained(self, process: Process) -> None:
-        """Who is ready has of every queue what its owner holds, if it could reach it."""
+        """Who is ready has of every queue what its owner holds, if it could reach it, or else what its peers hold."""
         for fate in self._ledger.fates.values():
             if fate.id.node != process.id and fate.is_owed and process not in fate.holders:
+                is_orphan = self._died_before(fate.id.node, process)
                 for holder, since in fate.holders.items():
-                    is_owner = holder.id == fate.id.node
-                    missed = is_owner and since <= process.born_at and self._could_reach(process, holder)
+                    counts = is_orphan or holder.id == fate.id.node
+                    missed = counts and since <= process.born_at and self._could_reach(process, holder)
                     require(not missed, f"{process} is ready without {fate}, which {holder} holds")
+
+    def _died_before(self, node: str, process: Process) -> bool:
+        return not any(each.id == node and self._lived_since(each, process) for each in self.processes)
 
     def check_twins(self, process: Process) -> None:
         """Who starts lets a process of its id be that is alive, as a peer can tell that has just heard of it.
@@ -133,6 +146,24 @@ class Lives:
             )
             if departure.status is not Status.ALONE:
                 require(not told, f"{what}, which is no reason for that status")
+            if departure.status is Status.FENCED:
+                self._check_succeeded(process)
+
+    def _check_succeeded(self, process: Process) -> None:
+        """Who was replaced stays until the process that has replaced it knows all that it holds, if that is there."""
+        alive = [each for each in self.processes if each.is_alive and each is not process]
+        successor = next((each for each in reversed(alive) if each.id == process.id), None)
+        others = [each for each in alive if each.id != process.id]
+        since = self._clock.now - silent_for_sure_s
+        if successor is None or not all(
+            self._speak(one, each, since) for one in (process, successor) for each in others
+        ):
+            return
+        left = process.node.owner.copy.live_ids - successor.node.owner.copy.seen
+        require(not left, f"{process} leaves to {successor} what that does not know: {left}")
+
+    def _speak(self, one: Process, other: Process, since: float) -> bool:
+        return self._network.is_clean(one, other, since) and self._network.is_clean(other, one, since)
 
     def _is_heir(self, process: Process, other: Process) -> bool:
         """Whether the other stays, or can't have told this process that it does not."""

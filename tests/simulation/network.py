@@ -54,6 +54,7 @@ class Network:
 
     Attributes:
         listeners: which process has taken which address.
+        detours: addresses at which something on the way lets another one answer.
         names: finds a node's present process for those who ask at an address that nobody has; None: nobody knows.
         trouble: when a link, from a process to a node, last did not carry something in time.
         weather: what happens to messages.
@@ -61,6 +62,7 @@ class Network:
 
     def __init__(self, clock: Clock, random: Random, weather: Weather, trace: Trace, witness: Witness) -> None:
         self.listeners: dict[str, Process] = {}
+        self.detours: dict[str, str] = {}
         self.trouble: dict[tuple[Process, str], float] = {}
         self.weather = weather
         self.storm = Storm()
@@ -92,6 +94,7 @@ class Network:
         self.weather, self.storm = calm, Storm()
         self.slow.clear()
         self.black_holes.clear()
+        self.detours.clear()
 
     def is_cut(self, source: str, target: str) -> bool:
         """Whether nothing gets through."""
@@ -137,6 +140,8 @@ class Network:
 
     def _arrive(self, source: Process, asking: Asking, local: float, *, is_one_of_two: bool) -> None:
         target = self._find(asking)
+        if asking.url in self.detours:
+            self._note_trouble(source, asking.peer, "misled")
         if target is None or not target.is_alive:
             self._note_trouble(source, asking.peer, "nobody there")
             if asking.url not in self.black_holes:
@@ -149,7 +154,7 @@ class Network:
 
     def _find(self, asking: Asking) -> Process | None:
         """Who listens at an address; where names are known, at a node's present one if nobody does."""
-        found = self.listeners.get(asking.url)
+        found = self.listeners.get(self.detours.get(asking.url, asking.url))
         if found is None and self.names is not None:
             found = self.names(asking.peer)
         return found

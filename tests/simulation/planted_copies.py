@@ -13,6 +13,7 @@ from dqtw.core.links import Links
 from dqtw.core.opener import Opener, Stage
 from dqtw.core.owner import Owner
 from dqtw.core.peer_messages import Failed, Role
+from dqtw.core.peers import Peer
 from dqtw.core.queue import Queue
 from dqtw.core.session import Session
 from tests.simulation.planting import Patch, nothing, planted, yes
@@ -66,6 +67,11 @@ def deltas_without_session() -> list[Patch]:
     return [(HeldCopy, "find", find), (Opener, "_is_expected", yes)]
 
 
+@planted("2", "an answer counts, whichever node has given it")
+def trust_any_answer() -> list[Patch]:
+    return [(Peer, "_fault", lambda self, answer: "")]
+
+
 # Rule 3: what a session owes.
 
 
@@ -113,6 +119,11 @@ def one_copy_fewer() -> list[Patch]:
         return bool(len(pending.holders) + 2 >= self._copies)
 
     return [(Pushes, "_is_committed", is_committed)]
+
+
+@planted("4", "a peer that has left its session counts as one that holds a push")
+def count_who_left() -> list[Patch]:
+    return [(Pushes, "peer_left", Pushes.taint)]
 
 
 @planted("4", "an acknowledgement is answered before the peers know of it")
@@ -201,6 +212,16 @@ def one_too_many() -> list[Patch]:
 
     def check_room(self: Any, body_bytes: int, expected: int = 0) -> None:
         original(self, body_bytes, expected - 1)
+
+    return [(Queue, "check_room", check_room)]
+
+
+@planted("promise", "a queue is called full while it has room for one more")
+def full_too_early() -> list[Patch]:
+    original = Queue.check_room
+
+    def check_room(self: Any, body_bytes: int, expected: int = 0) -> None:
+        original(self, body_bytes, expected + (len(self) > 1))
 
     return [(Queue, "check_room", check_room)]
 

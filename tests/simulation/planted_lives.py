@@ -16,7 +16,7 @@ from dqtw.core.leaving import Departure, Drain, HandOver, Status
 from dqtw.core.life import Life
 from dqtw.core.links import Links
 from dqtw.core.node import Node
-from dqtw.core.peer_messages import Failed
+from dqtw.core.peer_messages import Asked, Failed
 from dqtw.core.peers import Peer, Peers
 from dqtw.core.queue import Queue
 from dqtw.core.replays import ReplayWindow
@@ -29,6 +29,21 @@ from tests.simulation.planting import Patch, no, nothing, planted, yes
 @planted("9", "a starting node serves without waiting for its peers")
 def serve_at_once() -> list[Patch]:
     return [(Start, "may_serve", lambda self, now, links: bool(self.incarnation))]
+
+
+@planted("9", "one peer that was in sync is enough, however few copies a push needs")
+def one_in_sync_is_enough() -> list[Patch]:
+    return [(Start, "_enough", lambda self: 1)]
+
+
+@planted("9", "a peer that has lost its memory counts as one that was in sync")
+def count_the_forgetful() -> list[Patch]:
+    original = Start._answered
+
+    def answered(self: Any, peer: Any, now: float, answer: Any) -> None:
+        original(self, peer, now, evolve(answer, synced_once=True) if isinstance(answer, Asked) else answer)
+
+    return [(Start, "_answered", answered)]
 
 
 @planted("9", "an incarnation is used again")

@@ -19,7 +19,8 @@ from dqtw.core.commands import (
     Pushed,
     Touch,
 )
-from dqtw.core.errors import KeyReused, OwnerDown, Refusal, TooLarge, Uncertain, Unknown, Unreplicated
+from dqtw.core.errors import Full, KeyReused, OwnerDown, Refusal, TooLarge, Uncertain, Unknown, Unreplicated
+from dqtw.core.home import home_of
 from dqtw.core.life import Phase
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Asking, Forward
@@ -29,6 +30,7 @@ from tests.simulation.ledger import Fate, Ledger
 from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.requests import Request, Requests, commands_of
+from tests.simulation.room import Room
 from tests.simulation.scenario import Scenario
 from tests.simulation.trace import Trace, short
 from tests.simulation.violation import Violation, require
@@ -47,6 +49,7 @@ class Promises:
         ledger: Ledger,
         requests: Requests,
         copies: CopyWatch,
+        room: Room,
         network: Network,
         trace: Trace,
         alive: Callable[[], list[Process]],
@@ -55,6 +58,7 @@ class Promises:
         self._scenario = scenario
         self._ledger = ledger
         self._copies = copies
+        self._room = room
         self._network = network
         self._trace = trace
         self._alive = alive
@@ -117,6 +121,8 @@ class Promises:
         if isinstance(outcome, TooLarge):
             limit = min(self._scenario.max_message, self._scenario.max_bytes)
             require(len(push.body) > limit, f"{request.process} calls {len(push.body)} bytes too large")
+        if isinstance(outcome, Full) and self._is_home(request.process, push):
+            self._room.check_refused(request.process, push)
         if self._scenario.quiet:
             lost = isinstance(outcome, Unreplicated | Uncertain | OwnerDown)
             require(not lost, f"a quiet push at {request.process} was refused: {outcome}")
@@ -130,6 +136,9 @@ class Promises:
                 where = ", ".join(map(str, fate.holders))
                 require(not where, f"{request.process} refused {fate} with {_said(outcome)}, and {where} holds it")
 
+    def _is_home(self, process: Process, push: Push) -> bool:
+        return push.key is None or home_of(push.key, self._scenario.nodes) == process.id
+
     def _pushed(self, now: float, request: Request, push: Push, pushed: Pushed) -> None:
         fate = self._ledger.fates.get(pushed.id)
         require(fate is not None, f"{request.process} has answered a push with {short(pushed.id)}, which is no message")
@@ -141,15 +150,20 @@ class Promises:
             live = request.process in fate.holders
             require(live, f"{request.process} answered ok {fate}, which it does not hold")
         if fate.answered_at is None:
-            self._check_copies(fate, request.process, max(self._scenario.copies, 1 if fate.removers else pushed.copies))
+            self._check_copies(fate, request.process, pushed)
             fate.answered_at, fate.answered_by = now, request.process
         if push.key is not None:
             self._check_key(now, push.key, fate)
 
-    def _check_copies(self, fate: Fate, process: Process, copies: int) -> None:
-        if fate.removed_at is None:
-            have = sorted(fate.nodes)
-            require(len(have) >= copies, f"{process} answers that {copies} nodes hold {fate}, but only {have} do")
+    def _check_copies(self, fate: Fate, process: Process, pushed: Pushed) -> None:
+        """A push is answered when so many nodes hold it, all of them in session; one that is removed needs no more."""
+        if fate.removed_at is not None:
+            return
+        copies = max(self._scenario.copies, 1 if fate.removers else pushed.copies)
+        have = sorted(fate.nodes)
+        require(len(have) >= copies, f"{process} answers that {copies} nodes hold {fate}, but only {have} do")
+        known = pushed.copies >= self._scenario.copies or bool(fate.removers)
+        require(known, f"{process} answers ok {fate}, and knows of {pushed.copies} copies in session")
 
     def _check_key(self, now: float, key: str, fate: Fate) -> None:
         """One key, one message; unless the first is gone for so long that its key may be forgotten."""

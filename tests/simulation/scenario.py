@@ -112,6 +112,8 @@ fault_kinds = {
     "slow": 3,
     "storm": 4,
 }
+detour_weight = 6
+detour_share = 0.1  # of the seeds; the others draw as if there were no such fault
 
 
 def draw(seed: int) -> Scenario:
@@ -122,6 +124,8 @@ def draw(seed: int) -> Scenario:
     kinds = tuple((kind, weight) for kind, weight in fault_kinds.items() if random.random() < 0.6)
     if len(nodes) == 1:  # nobody is there who could fence a second process
         kinds = tuple((kind, weight) for kind, weight in kinds if kind not in ("zombie", "standby"))
+    if Random(f"{seed}/detours").random() < detour_share:
+        kinds = (*kinds, ("detour", detour_weight))
     weather = Weather(delay_s=random.choice([0.0005, 0.002, 0.02])) if quiet else _weather(random)
     return Scenario(
         seed=seed,

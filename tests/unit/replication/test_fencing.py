@@ -935,9 +935,8 @@ def test_rule_12_a_fenced_node_that_is_asked_to_leave_does_not_stay_for_ever() -
     assert world.departed["a"].status is Status.ALONE
 
 
-def test_rule_12_a_keyed_push_that_the_successor_confirmed_is_not_taken_back_by_the_zombie() -> None:
-    """The zombie gave the push up; its successor had recovered it, and told a retry that it is on the queue."""
-    world = cluster("a", "b", "c", push_timeout_s=5)
+def taken_back_and_confirmed(world: Cluster) -> str:
+    """`a`, cut off, takes a push back that `b` and `c` hold; `a2` recovers it, and tells a retry that it is there."""
     key = key_at("a", world)
     world.hold(Delta, by="a", at="c", when=lambda delta: bool(delta.put))
     first = world.push("a", b"keyed", key=key)
@@ -952,7 +951,29 @@ def test_rule_12_a_keyed_push_that_the_successor_confirmed_is_not_taken_back_by_
     retry = world.push("a2", b"keyed", key=key)
     world.settle()
     assert retry.code == "Pushed"
+    return key
+
+
+def test_rule_12_a_keyed_push_that_the_successor_confirmed_is_not_taken_back_by_the_zombie() -> None:
+    """The zombie gave the push up; its successor had recovered it, and told a retry that it is on the queue."""
+    world = cluster("a", "b", "c", push_timeout_s=5)
+    taken_back_and_confirmed(world)
     world.heal()
     world.settle(20)
     assert world.departed == {"a": Departure(Status.FENCED, 0)}
     assert [world.bodies(at, "a") for at in ("a2", "b", "c")] == [[b"keyed"]] * 3
+
+
+def test_rule_12_nor_when_the_successor_that_confirmed_it_has_died() -> None:
+    """The third process of the node knows nothing of that answer: what the zombie brings must not undo it."""
+    world = cluster("a", "b", "c", push_timeout_s=5)
+    key = taken_back_and_confirmed(world)
+    world.kill("a2")
+    world.settle(4)
+    world.start("a", at="a2")
+    world.settle(4)
+    world.heal()
+    world.settle(20)
+    assert world.departed == {"a": Departure(Status.FENCED, 0)}
+    assert [world.bodies(at, "a") for at in ("a2", "b", "c")] == [[b"keyed"]] * 3
+    assert world.push("a2", b"keyed", key=key).code == "Pushed"

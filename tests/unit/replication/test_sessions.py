@@ -660,6 +660,21 @@ def test_rule_07_a_message_that_two_peers_hold_counts_once() -> None:
     assert push.code == "Pushed"
 
 
+def test_rule_07_what_turns_out_to_be_removed_keeps_no_place() -> None:
+    """One peer holds messages that another knows as removed: before they are fetched, their places are free."""
+    world, ids = bound_world(2, 2)
+    world.cut("b", "c")
+    world_copy(world, "c", "a").gone(IdSet.of("a", ids))
+    world.hold(Fetched, by="a", at="b")
+    gate = world.hold(Opened, by="a", at="c")
+    world.settle(2)
+    assert world.push("a").code == "full"
+    gate.open()
+    push = world.push("a")
+    world.settle()
+    assert push.code == "Pushed"
+
+
 def test_rule_07_only_rescued_messages_exceed_the_size_and_then_pushes_wait() -> None:
     """Nothing that is recovered is dropped; pushes are refused until the queue is below its size again."""
     world, ids = bound_world(4, 2)
