@@ -28,7 +28,7 @@ class Peer:
     Attributes:
         id: the member's node id.
         boot: the process that answered last.
-        leaving: it said that it is about to stop.
+        leaving: this process of it has said that it is about to stop.
         declined: why it does not speak with this node, if it said so.
         error: what went wrong last.
         asked: the number of the latest request to it.
@@ -117,7 +117,7 @@ class Peer:
         then(now, answer)
 
     def _said_whether_it_stays(self, number: int, *, leaving: bool) -> None:
-        self.leaving = leaving
+        self.leaving |= leaving  # for good, in whatever order its answers come
         if not leaving:
             self._stays = max(self._stays, number)
 
@@ -132,7 +132,7 @@ class Peer:
         boot = self.boot if is_late else getattr(answer, "boot", self.boot)
         self.rises += not self._heard or boot != self.boot
         if boot != self.boot:
-            self.members = ()
+            self._meet()
         self._heard = True
         self._silent_since = None
         self._hear_declined(answer.why if isinstance(answer, Declined) else "")
@@ -142,6 +142,12 @@ class Peer:
             self._peers.learn(answer.addresses)
         if isinstance(answer, Opened):
             self._hear_members(answer.members)
+
+    def _meet(self) -> None:
+        """Another process answers: what the one before said of itself says nothing of this one."""
+        self.members = ()
+        self.leaving = False
+        self._stays = 0
 
     def _hear_declined(self, why: str) -> None:
         if why and why != self.declined:

@@ -286,6 +286,7 @@ def _carries(remover: object, ack: Ack) -> bool:
 
 
 def _is_another(process: Process, holder: Process) -> bool:
-    """Whether another process of the holder's node answers: of two, only one can be asked."""
-    boot = process.node.peers[holder.id].boot if holder.id != process.id else ""
-    return boot not in ("", holder.node.boot)
+    """Whether another process of the holder's node answers, or is the one that asks: of two, only one can be asked."""
+    if holder.id == process.id:
+        return holder is not process
+    return process.node.peers[holder.id].boot not in ("", holder.node.boot)

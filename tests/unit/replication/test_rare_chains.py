@@ -1,10 +1,27 @@
 """Rules that take a chain of rare events to break: a late answer, a second process, a record behind its removal."""
 
+from attrs import evolve
+
 from dqtw.core.commands import Push
+from dqtw.core.copy import Digest
 from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord, body_digest
 from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Applied, Asked, Delta, FencedOff, Fetch, Fetched, Open, Opened, Page, Role
+from dqtw.core.peer_messages import (
+    Applied,
+    Ask,
+    Asked,
+    Asking,
+    Delta,
+    FencedOff,
+    Fetch,
+    Fetched,
+    Open,
+    Opened,
+    Page,
+    Role,
+)
+from dqtw.core.peers import Peers
 
 from .cluster import Cluster, cluster, key_at
 from .test_keys import meets_the_old_c, vouched_for
@@ -42,6 +59,53 @@ def test_rule_12_a_late_answer_of_a_dead_process_makes_nobody_an_heir() -> None:
     assert "a" not in world.departed
     world.deliver(late.items.pop(0))
     assert "a" not in world.departed, (world.bodies("b", "a"), world.bodies("c", "a"))
+
+
+def test_rule_12_a_late_answer_does_not_turn_a_peer_that_is_leaving_into_an_heir() -> None:
+    """Two nodes leave; what one said before it was asked to leave comes after what it said later."""
+    world = cluster("a", "b")
+    world.push("a", b"kept")
+    world.settle(0.3)
+    asked = world.hold(Asked, by="a", at="b")
+    world.drain("a")
+    while not asked.items:
+        world.settle(0.01)
+    world.drain("b")
+    while len(asked.items) < 2:
+        world.settle(0.1)
+    stays, leaves = asked.items
+    assert (stays.what.leaving, leaves.what.leaving) == (False, True)
+    world.deliver(leaves)
+    world.deliver(stays)
+    world.settle(0.1)
+    assert world.departed == {}
+
+
+def test_rule_12_that_a_dead_process_was_to_stay_says_nothing_of_the_next() -> None:
+    """Nor that it was about to leave: each process says so itself."""
+    sent: list[Asking] = []
+    peers = Peers("a", "dqtw", "boot of a", {"b": "http://b"}, sent.append, lambda *_, **__: None)
+    peer = peers["b"]
+
+    def asks(answer: Asked | Opened) -> None:
+        peer.ask(0.0, Ask("a", "dqtw"), lambda *_: None)
+        peers.calls.answered(0.0, sent[-1].call, answer)
+
+    said = Asked("b", "first", "", "", 0.0, synced_once=True, in_sync=True, leaving=False, fenced=False, addresses={})
+    opened = Opened(
+        "b", "second", "nonce", "token", Digest(IdSet("a"), IdSet("a")), (), keys_left=False, members=(), addresses={}
+    )
+    asks(said)
+    assert peer.stays(0.0, since=0)
+    asks(opened)
+    assert not peer.stays(0.0, since=0)
+    asks(evolve(said, boot="second", leaving=True))
+    assert peer.leaving
+    asks(evolve(opened, boot="third"))
+    assert not peer.leaving
+    assert not peer.stays(0.0, since=0)
+    asks(evolve(said, boot="third"))
+    assert peer.stays(0.0, since=0)
 
 
 def test_rule_15_a_keyed_push_that_waits_for_a_slot_waits_for_the_rescue_too() -> None:
