@@ -211,18 +211,19 @@ class Promises:
     def _acked(self, now: float, fate: Fate, request: Request) -> None:
         process = request.process
         if process.id == fate.id.node:
-            self._check_peers_know(fate, process)
+            was_done_by = request.begun_at if isinstance(request.command, Batch) else now  # the batch may have waited
+            self._check_peers_know(fate, process, was_done_by)
         if fate.acked_at is None:
             fate.acked_at = now
             fate.confirmers = [each for each in self._alive() if knows_removed(each, fate.id)]
 
-    def _check_peers_know(self, fate: Fate, owner: Process) -> None:
-        """A removal is answered when every peer in session knows it."""
+    def _check_peers_know(self, fate: Fate, owner: Process, since: float) -> None:
+        """A removal is answered when every peer knows it that has been in session since then."""
         boots = {process.node.boot: process for process in self._alive()}
         for opener in owner.node.owner.links:
             peer = boots.get(opener.peer.boot)
-            began_now = opener.session_since == owner.now  # perhaps after the answer, in the same turn
-            if opener.in_session and not began_now and peer is not None and self.is_valid(owner, peer):
+            came_later = opener.session_since >= owner.at(since)  # perhaps after the answer, in the same turn
+            if opener.in_session and not came_later and peer is not None and self.is_valid(owner, peer):
                 knows = knows_removed(peer, fate.id)
                 require(knows, f"{owner} has answered that {fate} is removed, before {peer} in session knew")
 
