@@ -5,13 +5,13 @@ from random import Random
 from time import perf_counter
 from traceback import format_exc
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from tests.simulation.faults import Faults
 from tests.simulation.limits import limited
 from tests.simulation.liveness import Liveness
 from tests.simulation.planted import planting
-from tests.simulation.scenario import draw
+from tests.simulation.scenario import Scenario, draw
 from tests.simulation.violation import Violation
 from tests.simulation.world import World
 
@@ -43,7 +43,7 @@ def run(seed: int, *, planted: str = "", is_told: bool = False, is_hashed: bool 
     world = World(scenario, is_told=is_told, is_hashed=is_hashed)
     faults = Faults(world, Random(f"{seed}/faults"))
     if is_told:
-        print(scenario)
+        print(*(f"{each.name} = {getattr(scenario, each.name)}" for each in fields(Scenario)), sep="\n")
     wrong, started_at = "", perf_counter()
     with limited(scenario.limits), planting(planted):
         try:

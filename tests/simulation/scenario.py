@@ -4,6 +4,7 @@ from random import Random
 
 from attrs import frozen
 
+from dqtw.core import copy, session
 from dqtw.core.settings import NodeSettings
 
 letters = "abcde"
@@ -13,13 +14,13 @@ letters = "abcde"
 class Limits:
     """How much one peer message carries; small ones make a short queue be told in many pages and chunks."""
 
-    chunk_bytes: int = 1024 * 1024
-    chunk_messages: int = 4_096
-    chunk_ints: int = 16_384
-    keys_per_request: int = 1_000
-    digest_ints: int = 8_192
-    removals: int = 8_192
-    incarnations_kept: int = 1_024
+    chunk_bytes: int = session.chunk_bytes_max
+    chunk_messages: int = session.chunk_messages_max
+    chunk_ints: int = session.chunk_ints_max
+    keys_per_request: int = session.keys_per_request_max
+    digest_ints: int = copy.digest_ints_max
+    removals: int = session.removals_max
+    incarnations_kept: int = copy.incarnations_kept
 
 
 @frozen

@@ -151,7 +151,7 @@ class World:
                 case Asking():
                     self.network.ask(process, effect)
                 case Event():
-                    self.trace.line(process, f"{effect.what}  {effect.facts or ''}")
+                    self.trace.line(process, effect.what.format(**effect.facts))
                 case Departure():
                     departure = effect
         if departure is not None:

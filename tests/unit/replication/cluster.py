@@ -18,7 +18,7 @@ from dqtw.core.settings import NodeSettings
 from .network import Gate, Network
 from .parts import Process, Ticket
 
-__all__ = ["Cluster", "Gate", "cluster", "key_at", "wall_ms_at_start"]
+__all__ = ["Cluster", "Gate", "cluster", "keeping", "key_at", "wall_ms_at_start"]
 
 wall_ms_at_start = 1_700_000_000_000
 
@@ -140,4 +140,13 @@ def cluster(*names: str, copies: int = 0, **settings: Any) -> Cluster:
         made.start(name)
     made.settle(1.0)
     assert all(process.node.life.was_ready for process in made.processes.values())
+    return made
+
+
+def keeping(*names: str, **settings: Any) -> Cluster:
+    """A cluster as above; its first node's queue has one message, of which that push was answered."""
+    made = cluster(*names, **settings)
+    push = made.push(names[0], b"kept")
+    made.settle()
+    assert push.code == "Pushed"
     return made

@@ -5,7 +5,7 @@ from attrs import evolve
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Delta, Open, Role
 
-from .cluster import Cluster, cluster
+from .cluster import Cluster, cluster, keeping
 
 old = "01HF0000000000000000000000"
 
@@ -20,9 +20,7 @@ def copy_opens(world: Cluster, queue: str, since: int = 0) -> list[tuple[str, st
 
 def test_rule_14_a_node_that_starts_gets_the_copy_of_a_dead_owner_from_its_peers() -> None:
     """The messages of a dead node are held by as many as can hold them, also after more restarts."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("a")
     for name in ("c", "b"):
         world.kill(name)
@@ -140,9 +138,7 @@ def test_rule_14_while_all_is_well_peers_compare_nothing() -> None:
 
 def test_rule_14_nobody_but_the_owner_calls_a_copy_complete() -> None:
     """Equal with a peer is not in sync: a copy that only peers have filled does not count for a start."""
-    world = cluster("a", "b", "c", copies=2)
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c", copies=2)
     world.kill("a")
     world.settle(1)
     world.kill("c")
@@ -174,9 +170,7 @@ def test_rule_14_nobody_can_open_as_the_owner_of_anothers_queue() -> None:
 
 def test_rule_14_a_peer_that_restarted_unnoticed_gets_the_copy_anew() -> None:
     """No request to it failed; that it is another process is seen in its answers."""
-    world = cluster("a", "b", "c", copies=2)
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c", copies=2)
     world.kill("a")
     world.settle(12)
     world.hold(Open, by="b", when=lambda asked: asked.queue == "a")

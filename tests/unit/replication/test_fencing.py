@@ -10,7 +10,7 @@ from dqtw.core.life import Phase
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Applied, Ask, Asked, Delta, Failed, FencedOff, Fetched, Open, Opened, Role
 
-from .cluster import Cluster, cluster, key_at, wall_ms_at_start
+from .cluster import Cluster, cluster, keeping, key_at, wall_ms_at_start
 
 old = "01HF0000000000000000000000"
 
@@ -119,9 +119,7 @@ def test_rule_11_a_push_waits_for_no_peer_whose_copy_it_does_not_need() -> None:
 @pytest.mark.parametrize("timers_first", [True, False])
 def test_rule_11_a_poll_that_waited_through_the_pause_gets_nothing_of_a_zombie(timers_first: bool) -> None:
     """A lease that ends in the pause does not lead to a delivery before the peers were heard."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.get("a", lease_s=2)
     poll = world.get("a", wait_s=30)
     world.settle(0.3)
@@ -626,9 +624,7 @@ def test_rule_12_nodes_that_are_all_fenced_do_not_wait_for_each_other_for_ever()
 
 def test_rule_12_a_node_that_is_asked_to_leave_exits_with_0_when_another_holds_everything() -> None:
     """SIGTERM on one node of a healthy cluster: gone in a moment, nothing lost."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.drain("a")
     world.settle(1)
     assert world.departed == {"a": Departure(Status.DRAINED, 0)}
@@ -905,9 +901,7 @@ def test_rule_12_a_standby_that_is_asked_to_leave_goes_at_once() -> None:
 
 def test_rule_12_a_node_that_starts_and_is_asked_to_leave_goes_when_nothing_is_lost_with_it() -> None:
     """A roll-back of a replacement does not hang until the time-out."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("a")
     world.settle(4)
     gate = world.hold(Opened, by="a", at="c")

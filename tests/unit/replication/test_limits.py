@@ -6,7 +6,7 @@ from dqtw.core.life import Phase
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Ask, Asked, Declined, Open, Opened, Role
 
-from .cluster import Cluster, cluster
+from .cluster import Cluster, cluster, keeping
 
 
 def stats(world: Cluster, address: str) -> dict[str, object]:
@@ -77,9 +77,7 @@ def test_rule_17_of_incarnations_with_nothing_live_the_newest_1024_are_kept() ->
 
 def test_rule_17_a_replacement_at_another_address_is_found_by_all() -> None:
     """Start it anywhere: its peers learn where it is, and so do those who did not hear it themselves."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("a")
     world.settle(4)
     world.start("a", at="elsewhere")

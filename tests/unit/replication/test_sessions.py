@@ -22,7 +22,7 @@ from dqtw.core.peer_messages import (
 )
 from dqtw.core.session import Session, chunk_messages_max
 
-from .cluster import Cluster, cluster
+from .cluster import Cluster, cluster, keeping
 
 old = "01HF0000000000000000000000"
 page_ids = 8_400  # every second one removed: more than a page of a digest can tell
@@ -118,9 +118,7 @@ def test_rule_02_each_open_gets_a_random_token_of_128_bits() -> None:
 
 def test_rule_02_a_peer_forgets_its_tokens_when_it_restarts_and_refuses_unknown_ones() -> None:
     """An owner never takes an empty peer for the one that held everything."""
-    world = cluster("a", "b")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b")
     world.kill("b")
     world.start("b")
     push = world.push("a", b"new")

@@ -8,7 +8,7 @@ from dqtw.core.life import Phase
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Applied, Ask, Asked, Declined, Delta, Fetched, Open, Opened, Role
 
-from .cluster import Cluster, cluster, wall_ms_at_start
+from .cluster import Cluster, cluster, keeping, wall_ms_at_start
 
 old = "01HF0000000000000000000000"
 
@@ -165,9 +165,7 @@ def test_rule_09_a_whole_cluster_starts_at_once_with_nothing_to_join() -> None:
 
 def test_rule_09a_a_start_serves_when_it_has_joined_with_every_peer() -> None:
     """Not before: any of them may be the only one that knows of a message."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("a")
     gate = world.hold(Opened, by="a", at="c")
     world.start("a")
@@ -181,9 +179,7 @@ def test_rule_09a_a_start_serves_when_it_has_joined_with_every_peer() -> None:
 
 def test_rule_09a_joined_means_rescued_completely() -> None:
     """A session alone is not enough: what the peer holds must be here."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("a")
     gate = world.hold(Fetched, by="a")
     world.start("a")
@@ -196,9 +192,7 @@ def test_rule_09a_joined_means_rescued_completely() -> None:
 
 def test_rule_09b_a_peer_whose_copy_was_in_sync_is_enough_once_the_rest_was_silent_for_3_seconds() -> None:
     """Two of three nodes die; the one that comes back serves after 3 s, with every answered push."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("a")
     world.kill("c")
     world.settle(10)
@@ -212,9 +206,7 @@ def test_rule_09b_a_peer_whose_copy_was_in_sync_is_enough_once_the_rest_was_sile
 
 def test_rule_09b_a_peer_that_lost_its_memory_does_not_count() -> None:
     """An empty copy proves nothing: the start waits for the peer that may know more."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.pause("c")
     world.kill("a")
     world.kill("b")
@@ -230,9 +222,7 @@ def test_rule_09b_a_peer_that_lost_its_memory_does_not_count() -> None:
 
 def test_rule_09b_a_peer_that_restarted_after_it_was_asked_does_not_count() -> None:
     """It was in sync when it answered, and has lost its memory since."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("a")
     world.settle(4)
     world.pause("c")
@@ -594,9 +584,7 @@ def test_rule_10_two_processes_that_start_at_once_do_not_both_serve_for_ever() -
 
 def test_rule_13_a_node_is_ready_when_it_serves_and_every_copy_is_regained() -> None:
     """A rolling restart that waits for readiness loses nothing."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("b")
     gate = world.hold(Delta, by="a", at="b")
     copies = world.hold(Open, by="b", at="c", when=lambda asked: asked.queue == "a")
@@ -613,9 +601,7 @@ def test_rule_13_a_node_is_ready_when_it_serves_and_every_copy_is_regained() -> 
 
 def test_rule_13_the_copy_of_an_owner_that_is_away_comes_from_the_others() -> None:
     """Ready only when every reachable peer was exchanged with."""
-    world = cluster("a", "b", "c")
-    world.push("a", b"kept")
-    world.settle()
+    world = keeping("a", "b", "c")
     world.kill("a")
     world.settle(1)
     world.kill("b")
