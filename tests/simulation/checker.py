@@ -178,7 +178,7 @@ class Checker:
         verb = "has removed" if was_held else "knows as removed"
         answered = fate.answered_by or self._answered_now.get(id)
         if process is fate.admitted_by and answered is not process and fate.withdrawn_by is None:
-            self._withdrawn(process, fate, verb)
+            self._withdrawn(now, process, fate, verb)
         elif answered and fate.withdrawn_by and process.id == id.node and self._renew(process, fate):
             pass  # it is on the queue still, under another id
         elif fate.removers or self._is_delivered(fate, process):
@@ -189,7 +189,7 @@ class Checker:
             if fate.withdrawn_by is None:  # or else it may just have heard of that
                 self.promises.deliveries.check_confirmed(process, f"removes {fate}")
         else:
-            self._withdrawn(process, fate, verb)
+            self._withdrawn(now, process, fate, verb)
 
     def _is_delivered(self, fate: Fate, process: Process) -> bool:
         """Whether a get may have taken it out; who took it in shows it to workers when it has answered, not before."""
@@ -197,13 +197,13 @@ class Checker:
         may_be = process.id == fate.id.node and (answered is process or process is not fate.admitted_by)
         return may_be and self.promises.deliveries.take_out(fate, process)
 
-    def _withdrawn(self, process: Process, fate: Fate, verb: str) -> None:
+    def _withdrawn(self, now: float, process: Process, fate: Fate, verb: str) -> None:
         """Who took a push in may take it back, if it has not answered it; that must undo nobody else's answer."""
         answered = fate.answered_by or self._answered_now.get(fate.id)
         if fate.withdrawn_by is None:
             may = process is fate.admitted_by and answered is not process
             require(may, f"{process} {verb} {fate}, and nobody has asked for that")
-            fate.withdrawn_by = process
+            fate.withdrawn_by, fate.withdrawn_at = process, now
         elif process is not fate.withdrawn_by and answered is not None and not fate.is_given_up:
             by = f"which {answered} has answered, and {fate.withdrawn_by} has taken back"
             if process.id == fate.id.node:

@@ -19,6 +19,7 @@ class Fate:
         answered_at: when its push was first answered with success.
         answered_by: the process that gave that answer.
         withdrawn_by: the process that took the push back, because it had not enough copies in time.
+        withdrawn_at: when it did.
         removers: requests that may have removed it, and when they were made.
         removed_at: when it was first removed, on somebody's demand.
         acked_at: when a removal was first answered with success.
@@ -39,6 +40,7 @@ class Fate:
     answered_at: float | None = None
     answered_by: Process | None = None
     withdrawn_by: Process | None = None
+    withdrawn_at: float | None = None
     removers: dict[object, float] = field(factory=dict)
     removed_at: float | None = None
     acked_at: float | None = None
@@ -56,6 +58,10 @@ class Fate:
     def is_owed(self) -> bool:
         """Whether it was answered with success, and nobody has asked to remove it."""
         return self.answered_at is not None and not self.removers
+
+    def was_taken_back(self, by: Process, until: float) -> bool:
+        """Whether that process had taken it back by then, and so had forgotten its key."""
+        return self.withdrawn_by is by and self.withdrawn_at is not None and self.withdrawn_at <= until
 
     @property
     def nodes(self) -> set[str]:

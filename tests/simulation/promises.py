@@ -182,7 +182,7 @@ class Promises:
         if first.is_given_up or is_old or (not first.holders and first.removed_at is None):
             return
         owner = fate.admitted_by
-        met = first.id in fate.namesakes
+        met = first.id in fate.namesakes and not first.was_taken_back(owner, fate.admitted_at)
         require(not met, f"{owner} took {fate} in, though it knew {first} of the same key {fate.message.key}")
         self._trace.counts["key taken twice, the first out of reach"] += 1
 
