@@ -38,6 +38,9 @@ class Piles:
         self._ask = ask
         self._piles: dict[tuple[str, type[Batchable]], Pile] = {}
 
+    def __len__(self) -> int:
+        return len(self._piles)
+
     def add(self, peer: Peer, command: Batchable, then: Then) -> None:
         """Let a peer do it; ``then`` gets its own answer, or what is known when there is none."""
         pile = self._piles.get((peer.id, type(command)))

@@ -37,11 +37,6 @@ class Calls:
         if then is not None:
             then(now, answer)
 
-    def forget(self, call: int) -> None:
-        """Take no answer to this request any more."""
-        self._then.pop(call, None)
-        self._deadlines.cancel(call)
-
     def tick(self, now: float) -> None:
         """Give up what had no answer in time."""
         for call in self._deadlines.pop_due(now):

@@ -80,15 +80,26 @@ class GiveBack:
 
 
 @frozen
+class Complete:
+    """Remove what was leased for a get that removes at delivery. Answered with `Done`; refused as `Nack` is.
+
+    Between nodes only: the node that talks to the client asks for it, and hands nothing out before. A message whose
+    lease has ended meanwhile may be in other hands, so it is not removed.
+    """
+
+    receipt: Receipt
+
+
+@frozen
 class Inspect:
     """Tell about one message. Answered with `Inspected`; refused with unknown, owner_down, …"""
 
     id: MessageId
 
 
-ById: TypeAlias = Ack | Nack | Touch | GiveBack | Inspect
+ById: TypeAlias = Ack | Nack | Touch | GiveBack | Complete | Inspect
 Command: TypeAlias = Push | Get | ById
-Batchable: TypeAlias = Ack | GiveBack
+Batchable: TypeAlias = Ack | GiveBack | Complete
 
 
 @frozen

@@ -25,6 +25,7 @@ class PendingPush:
 
     Attributes:
         requests: tickets of those who wait for the outcome: the first push, then retries with the same key.
+        until: how long it may wait for its copies, if its peers are there.
         holders: the peers in session that have confirmed it.
         sent_to: every peer it was sent to.
         tainted: a peer may hold it, or have given it away, in a way that taking it back can't undo for sure.
@@ -33,6 +34,7 @@ class PendingPush:
     """
 
     requests: list[int]
+    until: float
     holders: set[str] = field(factory=set)
     sent_to: set[str] = field(factory=set)
     tainted: bool = False
@@ -66,16 +68,18 @@ class Pushes:
 
     def begin(self, now: float, id: MessageId, ticket: int) -> None:
         """Wait for the copies of a new message."""
-        self._pending[id] = PendingPush([ticket])
-        self._deadlines.set(id, now + self._timeout_s)
+        self._wait_for(id, PendingPush([ticket], now + self._timeout_s))
 
     def adopt(self, now: float, id: MessageId, ticket: int, holders: Iterable[str]) -> None:
         """Wait until every member holds a message that was recovered, before a retry is told of it.
 
         A member that does not may know that an earlier process took it back, and would have it removed everywhere.
         """
-        self._pending[id] = PendingPush([ticket], set(holders), adopted=True)
-        self._deadlines.set(id, now + self._timeout_s)
+        self._wait_for(id, PendingPush([ticket], now + self._timeout_s, set(holders), adopted=True))
+
+    def _wait_for(self, id: MessageId, pending: PendingPush) -> None:
+        self._pending[id] = pending
+        self._deadlines.set(id, pending.until)
 
     def is_adopted(self, id: MessageId) -> bool:
         """Whether this is a recovered message of which a retry waits to be told."""
@@ -133,8 +137,13 @@ class Pushes:
 
     def hurry(self, when: float) -> None:
         """Let no push wait past that moment."""
-        for id in self._pending:
-            self._deadlines.set(id, min(when, self._deadlines.get(id) or when))
+        for id, pending in self._pending.items():
+            self._deadlines.set(id, min(when, pending.until))
+
+    def calm(self) -> None:
+        """Let each push wait for as long as it may."""
+        for id, pending in self._pending.items():
+            self._deadlines.set(id, pending.until)
 
     def pop_due(self, now: float) -> list[MessageId]:
         """The pushes that have waited long enough; each is to be withdrawn, or finished."""

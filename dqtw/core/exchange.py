@@ -80,9 +80,11 @@ class Exchange:
 
     def learned(self, now: float, opener: Opener, record: KeyRecord) -> bool:  # noqa: ARG002
         """The peer remembers the key of a message that was removed; whether that was news here."""
+        before = self.copy.version
         is_new = self.held.learn(now, record)
         if is_new:
             self._changed()
+        self.version += self.copy.version - before
         return is_new
 
     def removed(self, opener: Opener, ids: IdSet) -> None:  # noqa: ARG002

@@ -13,9 +13,9 @@ from attrs import define, field
 from dqtw.core.batches import Piles
 from dqtw.core.calls import call_timeout_s
 from dqtw.core.commands import (
-    Ack,
     Batchable,
     Command,
+    Complete,
     Delivered,
     Delivery,
     Done,
@@ -28,7 +28,7 @@ from dqtw.core.commands import (
     Push,
     wait_max_s,
 )
-from dqtw.core.errors import Fenced, OwnerDown, Refusal, Starting, Uncertain, Unknown
+from dqtw.core.errors import Fenced, LeaseLost, OwnerDown, Refusal, Starting, Uncertain, Unknown
 from dqtw.core.holder import HeldCopy
 from dqtw.core.message import Receipt
 from dqtw.core.peer_messages import Declined, Failed, Forward, Forwarded, PeerAnswer
@@ -71,13 +71,13 @@ class Completion:
     is_in_doubt: bool = False
 
     def take(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Note what became of a removal; who hears `unknown` was not the one who removed it."""
+        """Note what became of a removal; who has lost its lease is not the one who removes it."""
         self.missing_count -= 1
         if isinstance(outcome, Done):
             self.removed.add(delivery.receipt)
         elif not isinstance(outcome, Refusal) or isinstance(outcome, Uncertain):
             self.is_in_doubt = True
-        elif not isinstance(outcome, Unknown):
+        elif not isinstance(outcome, Unknown | LeaseLost):
             self.left.append(delivery)
 
     def outcome(self) -> Outcome:
@@ -107,6 +107,7 @@ class Forwarding:
         self._hunts: dict[int, Hunt] = {}
         self._out: dict[str, int] = dict.fromkeys(held, 0)
         self._numbers: dict[str, int] = dict.fromkeys(held, 0)
+        self._under_way = 0
         self._completing: set[int] = set()
         self._piles = Piles(self._ask)
         self._turn = 0
@@ -133,6 +134,11 @@ class Forwarding:
         timeout_s = forward_timeout_s + (wait_s + forward_timeout_s * 2 if isinstance(command, Push) else 0.0)
         self._ask(now, peer, command, took, timeout_s)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether everything that was forwarded has its answer."""
+        return not self._under_way and not self._piles
+
     def pump(self, now: float) -> None:
         """Forward what came up in this turn and can go together."""
         self._piles.send(now)
@@ -142,7 +148,12 @@ class Forwarding:
         forward = Forward(
             self._node, self._peers.cluster, self._own.incarnation, peer.boot, self._numbers[peer.id], command
         )
-        peer.ask(now, forward, then, timeout_s)
+        self._under_way += 1
+        peer.ask(now, forward, partial(self._answered, then), timeout_s)
+
+    def _answered(self, then: Then, now: float, answer: PeerAnswer) -> None:
+        self._under_way -= 1
+        then(now, answer)
 
     def _forwarded(self, ticket: int, command: Command, now: float, answer: PeerAnswer) -> None:  # noqa: ARG002
         outcome = _outcome(answer)
@@ -205,7 +216,8 @@ class Forwarding:
         elif hunt.left:
             peer = hunt.left.pop()
             self._out[peer.id] += 1
-            command = Get(hunt.get.count_max, 0.0, hunt.get.lease_s)
+            lease_s = None if hunt.get.ack_now else hunt.get.lease_s  # of no meaning to its client then
+            command = Get(hunt.get.count_max, 0.0, lease_s)
             self._ask(now, peer, command, partial(self._returned, ticket, peer))
         else:
             del self._hunts[ticket]
@@ -251,7 +263,7 @@ class Forwarding:
         completion = Completion(delivered, len(delivered.deliveries))
         for delivery in delivered.deliveries:
             then = partial(self._removed, ticket, peer, completion, delivery)
-            self._piles.add(peer, Ack(delivery.receipt.id), then)
+            self._piles.add(peer, Complete(delivery.receipt), then)
 
     def _removed(
         self,

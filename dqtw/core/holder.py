@@ -48,6 +48,7 @@ class Ticket:
     """What one opener may do here: the token it must show.
 
     Attributes:
+        incarnation: of the owner, in which the opener spoke.
         last_request: the greatest request number seen; what is said in an older one has been said better since.
         last_shared: what that request was answered, in case the network repeats it and loses the first answer.
         records: the keys to be told while the digest is read.
@@ -55,9 +56,22 @@ class Ticket:
 
     token: str
     role: Role
+    incarnation: str
     last_request: int = 0
     last_shared: bool = False
     records: list[KeyRecord] = field(factory=list)
+
+    def is_outdated(self, greatest: str) -> bool:
+        """Whether its opener was the owner, and has been replaced."""
+        return self.role is Role.OWNER and self.incarnation < greatest
+
+    def tell_records(self, first: int) -> tuple[tuple[KeyRecord, ...], bool]:
+        """Some records, from that one on, and whether there are more; once all are told, none is kept."""
+        some = tuple(self.records[first : first + keys_per_request_max])
+        are_left = len(self.records) > first + len(some)
+        if not are_left:
+            self.records = []
+        return some, are_left
 
 
 class HeldCopy:
@@ -92,10 +106,11 @@ class HeldCopy:
         if open.role is Role.OWNER:
             self._drop_owners()
             self.copy.prune()
-        ticket = Ticket(token, open.role, records=records)
+        ticket = Ticket(token, open.role, open.incarnation, records=records)
+        self._tickets.pop((open.role, open.node, open.boot), None)
         self._tickets[open.role, open.node, open.boot] = ticket
-        if len(self._tickets) > tickets_max:
-            self._tickets.popitem(last=False)
+        while len(self._tickets) > tickets_max:
+            del self._tickets[next(key for key in self._tickets if key[0] is Role.COPY)]
         return ticket
 
     def find(self, token: str) -> Ticket | None:
@@ -105,6 +120,14 @@ class HeldCopy:
     def _drop_owners(self) -> None:
         for key in [key for key in self._tickets if key[0] is Role.OWNER]:
             del self._tickets[key]
+
+    def hears(self, now: float, ticket: Ticket) -> bool:
+        """An opener speaks; whether it may: an owner that was replaced may not."""
+        if ticket.is_outdated(self.greatest):
+            return False
+        if ticket.role is Role.OWNER:
+            self.heard_at = now
+        return True
 
     def has_owner_in_sync(self, owner: Peer) -> bool:
         """Whether the owner has all that is here: the very process that answers now has said so."""
@@ -129,7 +152,9 @@ class HeldCopy:
 
     def learn(self, now: float, record: KeyRecord) -> bool:
         """Remember the key of a message that was removed; whether that was news."""
-        return self.keys.learn(now, record)
+        is_new = self.keys.learn(now, record)
+        self.copy.version += is_new  # who has all that was here before has not all that is here now
+        return is_new
 
     def remove(self, ids: IdSet) -> bool:
         """Know these ids as removed; whether that changed the copy.
@@ -205,7 +230,7 @@ class Holder:
             case Open():
                 return self._open(now, request)
             case Page():
-                return self._page(request)
+                return self._page(now, request)
             case Delta():
                 return self._delta(now, request)
             case Fetch():
@@ -259,32 +284,36 @@ class Holder:
                 return self._fenced(held)
             held.owner_boot, held.heard_at, held.in_sync, held.shared = open.boot, now, False, False
         ticket = held.admit(open, self._entropy(token_bytes).hex(), held.keys.records(now))
+        keys, left = ticket.tell_records(0)
         return Opened(
             self._node,
             self._boot,
             open.nonce,
             ticket.token,
             held.copy.page(None),
-            tuple(ticket.records[:keys_per_request_max]),
-            len(ticket.records) > keys_per_request_max,
+            keys,
+            left,
             self._peers.members,
             dict(self._peers.addresses),
+            self._events.is_leaving(),
         )
 
-    def _page(self, page: Page) -> PeerAnswer:
+    def _page(self, now: float, page: Page) -> PeerAnswer:
         held, ticket = self._find(page.queue, page.token)
         if held is None or ticket is None:
             return NoSession(self._node, self._boot)
-        keys = ticket.records[page.keys_from : page.keys_from + keys_per_request_max]
-        digest = held.copy.page(page.after)
-        left = len(ticket.records) > page.keys_from + len(keys)
-        return Paged(self._node, self._boot, page.token, page.request, digest, tuple(keys), left)
+        if not held.hears(now, ticket):
+            return self._fenced(held)
+        keys, left = ticket.tell_records(page.keys_from)
+        digest = None if left else held.copy.page(page.after)
+        leaving = self._events.is_leaving()
+        return Paged(self._node, self._boot, page.token, page.request, digest, keys, left, leaving)
 
     def _delta(self, now: float, delta: Delta) -> PeerAnswer:
         held, ticket = self._find(delta.queue, delta.token)
         if held is None or (ticket is None and delta.incarnation >= held.greatest):
             return NoSession(self._node, self._boot)
-        if ticket is None or (ticket.role is Role.OWNER and delta.incarnation < held.greatest):
+        if ticket is None or not held.hears(now, ticket):
             return self._fenced(held)
         changed = False
         for record in delta.keys:  # first: they tell a removal from a push that was taken back
@@ -295,13 +324,12 @@ class Holder:
             if changed:
                 held.changed_elsewhere()
         else:
-            shared = self._heard_owner(now, held, ticket, delta)
+            shared = self._take_word(now, held, ticket, delta)
         ticket.last_request = max(ticket.last_request, delta.request)
         return Applied(self._node, self._boot, delta.token, delta.request, shared, self._events.is_leaving())
 
-    def _heard_owner(self, now: float, held: HeldCopy, ticket: Ticket, delta: Delta) -> bool:
+    def _take_word(self, now: float, held: HeldCopy, ticket: Ticket, delta: Delta) -> bool:
         """Take over what the owner says of itself, unless it has spoken since; whether the copy was shared."""
-        held.heard_at = now
         if delta.request > ticket.last_request:
             ticket.last_shared, held.shared = held.shared, False
             held.in_sync = delta.synced
@@ -315,6 +343,8 @@ class Holder:
         held, ticket = self._find(fetch.queue, fetch.token)
         if held is None or ticket is None:
             return NoSession(self._node, self._boot)
+        if not held.hears(now, ticket):
+            return self._fenced(held)
         copy = held.copy
         put: list[Put] = []
         bytes_left = chunk_bytes_max
@@ -326,7 +356,8 @@ class Holder:
         if put and ticket.role is Role.COPY:
             held.given_away([each.id for each in put])
         gone = ((fetch.ids & copy.seen) - copy.live_ids).head(chunk_ints_max)
-        return Fetched(self._node, self._boot, fetch.token, fetch.request, tuple(put), gone)
+        leaving = self._events.is_leaving()
+        return Fetched(self._node, self._boot, fetch.token, fetch.request, tuple(put), gone, leaving)
 
     def _find(self, queue: str, token: str) -> tuple[HeldCopy | None, Ticket | None]:
         held = self._copy_of(queue)

@@ -192,7 +192,7 @@ class Intake:
         self._queue.recover([(id, message)])
         self._renewed.add(id)
         self._keys.put(id, message)
-        self._links.put(id)
+        self._links.put(id, is_first=True)  # else peers would know the old id as removed, and not know the new one
 
     def peer_knows(self, peer: str, put: Iterable[MessageId]) -> None:
         """The peer holds these."""
@@ -232,6 +232,8 @@ class Intake:
         is_short = len(self._links.in_session()) + 1 < self._settings.copies
         if is_short and not self._was_short:
             self.pushes.hurry(now + short_of_peers_s)
+        elif self._was_short and not is_short:
+            self.pushes.calm()
         self._was_short = is_short
 
     def _time_out(self, now: float, id: MessageId) -> None:

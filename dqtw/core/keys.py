@@ -102,7 +102,7 @@ class KeyMemory:
         self._forget_at.set(record.key, forget_at)
         if len(self._removed) > self._records_max:
             del self._removed[self._forget_at.pop()]
-        return is_new
+        return is_new and record.key in self._removed
 
     def expire(self, now: float) -> None:
         """Forget what was removed long enough ago."""

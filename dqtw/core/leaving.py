@@ -57,7 +57,7 @@ class Drain:
 
     def departure(self, now: float, *, is_quiet: bool) -> Departure | None:
         """Whether the process may go now, and how."""
-        if not self._peers.members[1:]:
+        if not len(self._peers):
             return Departure(Status.DRAINED, len(self._links.copy.live))
         if is_quiet and self._own_is_held(now) and all(self._is_held(now, each) for each in self._held.values()):
             return Departure(Status.DRAINED, 0)
@@ -72,7 +72,7 @@ class Drain:
 
     def _may_inherit(self, now: float, queue: str) -> bool:
         """Whether there is anybody to tell what was removed: without, who has no messages may go at once."""
-        return any(peer.is_up(now) and not peer.leaving and peer.knows_member(queue) for peer in self._peers)
+        return any(peer.may_take(queue) and peer.is_up(now) and not peer.leaving for peer in self._peers)
 
     def _own_is_held(self, now: float) -> bool:
         may_inherit = self._may_inherit(now, self._links.copy.queue) and self._links.is_complete()
@@ -117,7 +117,7 @@ class HandOver:
         self._boot = peers.boot
         self._incarnation = incarnation
         self._queue = holder.own.copy.queue
-        self._copies = [self._queue, *holder.held]
+        self._copies = {self._queue: holder.own, **holder.held}
         self._peers = peers
         self._exchanges = exchanges
         self._ask_at = now
@@ -156,7 +156,10 @@ class HandOver:
         return stays and peer.is_up(now) and self._has_all(now, peer)
 
     def _has_all(self, now: float, peer: Peer) -> bool:
-        return all(self._exchanges.is_done(now, queue, peer, self._since) for queue in self._copies)
+        return all(
+            self._exchanges.is_done(now, queue, peer, self._since) or not (held.copy.live or peer.may_take(queue))
+            for queue, held in self._copies.items()
+        )
 
     def _answered(self, peer: Peer, asked_at: float, had_all: bool, now: float, answer: PeerAnswer) -> None:  # noqa: FBT001
         self._heirs.pop(peer.id, None)

@@ -37,6 +37,7 @@ class Life:
     Attributes:
         was_ready: it has served with every copy regained; once true, it stays.
         has_served: its own queue was recovered completely.
+        has_departed: it was told that it may go; what comes in from then on is not taken.
         address: the URL that peers are told.
     """
 
@@ -53,6 +54,7 @@ class Life:
         self.phase = Phase.STARTING
         self.was_ready = False
         self.has_served = False
+        self.has_departed = False
         self.address = settings.advertise
         self._settings = settings
         self._peers = peers
@@ -63,7 +65,6 @@ class Life:
         self._note = note if len(peers) else _nobody_wonders  # nothing can happen to a node that is alone
         self._drain: Drain | None = None
         self._hand_over: HandOver | None = None
-        self._has_departed = False
         self._ask_at = 0.0
         self._told_reasons: list[str] = []
 
@@ -193,10 +194,10 @@ class Life:
 
     def departure(self, now: float, *, is_quiet: bool) -> Departure | None:
         """Whether the process may go now, and how; told once. Quiet: no request is under way."""
-        if self._has_departed:
+        if self.has_departed:
             return None
         departure = self._departure(now, is_quiet=is_quiet)
-        self._has_departed = departure is not None
+        self.has_departed = departure is not None
         return departure
 
     def _departure(self, now: float, *, is_quiet: bool) -> Departure | None:

@@ -7,9 +7,9 @@ from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
 from dqtw.core.needed import Needed
-from dqtw.core.opener import Opener, Stage
+from dqtw.core.opener import Opener
 from dqtw.core.peer_messages import Open, Put, Role
-from dqtw.core.peers import Peer, Peers
+from dqtw.core.peers import Peers
 from dqtw.core.ports import Flight, LinksOwner
 from dqtw.core.session import Session
 
@@ -94,11 +94,11 @@ class Links:
 
     # What the owner tells.
 
-    def put(self, id: MessageId) -> None:
-        """The queue has a new message, of which the peers do not know."""
+    def put(self, id: MessageId, *, is_first: bool = False) -> None:
+        """The queue has a new message, of which the peers do not know; it may be one to be told before the others."""
         for opener in self._openers.values():
             if opener.session is not None:
-                opener.session.note_fresh(id)
+                opener.session.note_fresh(id, is_first=is_first)
 
     def gone(self, id: MessageId, record: KeyRecord | None = None) -> None:
         """A message left the queue, and the peers do not know."""
@@ -140,6 +140,12 @@ class Links:
         have = 1 + len(self.in_session())
         sure = 1 + sum(opener.in_session and not opener.is_doubtful(now) for opener in self._openers.values())
         return sure < self._copies <= have
+
+    def begin_again(self) -> None:
+        """This process itself was not running: what was known of any peer must be confirmed."""
+        for opener in self._openers.values():
+            opener.begin_again()
+        self.freshen()
 
     def freshen(self) -> None:
         """Ask every peer in session for a fresh answer."""
@@ -268,7 +274,3 @@ class Links:
     def given_away(self, ids: Iterable[MessageId]) -> None:
         """It has fetched these."""
         self._owner.given_away(ids)
-
-    def stage(self, peer: Peer) -> Stage:
-        """How far the link with that peer has come."""
-        return self._openers[peer.id].stage

@@ -10,13 +10,26 @@ from typing import Final
 
 from attrs import evolve
 
-from dqtw.core.commands import Ack, ById, Command, Delivered, Get, GiveBack, Inspect, Nack, Outcome, Push, Touch
+from dqtw.core.commands import (
+    Ack,
+    ById,
+    Command,
+    Complete,
+    Delivered,
+    Get,
+    GiveBack,
+    Inspect,
+    Nack,
+    Outcome,
+    Push,
+    Touch,
+)
 from dqtw.core.doubt import Doubt
 from dqtw.core.effects import Answer, Effect, Event, Reply
 from dqtw.core.errors import Fenced, Full, OwnerDown, Refusal, Starting, TooLarge, Unreplicated
 from dqtw.core.exchange import Exchanges
 from dqtw.core.favours import Favours
-from dqtw.core.forwarding import Forwarding
+from dqtw.core.forwarding import Forwarding, forward_timeout_s
 from dqtw.core.health import Check, Health
 from dqtw.core.holder import Holder, OwnCopy
 from dqtw.core.home import home_of
@@ -24,7 +37,7 @@ from dqtw.core.incarnation import fresh_incarnation, random_bytes
 from dqtw.core.life import Life, Phase
 from dqtw.core.message import MessageId
 from dqtw.core.owner import Owner
-from dqtw.core.peer_messages import Forward, Open, PeerAnswer, PeerRequest, Role
+from dqtw.core.peer_messages import Declined, Forward, Open, PeerAnswer, PeerRequest, Role
 from dqtw.core.peers import Peers
 from dqtw.core.queue import unknown
 from dqtw.core.replays import Replays
@@ -35,6 +48,7 @@ from dqtw.core.stats import node_stats
 look_again_s: Final = 0.25  # how often conditions that no event announces are looked at, in a cluster
 gap_s: Final = 2.0  # a node that was not run for so long can't judge others by their silence
 get_patience_s: Final = 10.0  # how long a get that does not wait may take to ask every peer
+favour_patience_s: Final = forward_timeout_s / 2  # of a peer's get that is in doubt; after that nobody may be there
 boot_bytes: Final = 16
 
 
@@ -92,7 +106,9 @@ class Node:
     def peer_asks(self, now: float, ticket: int, request: PeerRequest) -> None:
         """Do what a peer asks; the reply is an effect, of this call or of a later one."""
         self.tick(now)
-        if isinstance(request, Forward):
+        if self.life.has_departed:
+            self._effects.append(Reply(ticket, Declined("this process has handed everything over, and is gone")))
+        elif isinstance(request, Forward):
             for each, command in self._favours.begin(ticket, request):
                 self._carry_out(now, each, command)
         else:
@@ -129,7 +145,7 @@ class Node:
         self.forwarding.pump(now)
         self.owner.links.pump(now)
         self.exchanges.carry_on(now)
-        departure = self.life.departure(now, is_quiet=self.owner.is_quiet and not len(self.doubt))
+        departure = self.life.departure(now, is_quiet=self._is_quiet)
         if departure is not None:
             self._effects.append(departure)
         effects = self._effects.copy()
@@ -142,6 +158,11 @@ class Node:
         if len(self.peers):
             deadlines.append(self._look_at)
         return min((when for when in deadlines if when is not None), default=None)
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether no request is under way, here or for clients of this node elsewhere."""
+        return self.owner.is_quiet and self.forwarding.is_quiet and not len(self.doubt)
 
     @property
     def phase(self) -> Phase:
@@ -191,6 +212,7 @@ class Node:
             self.holder.tidy(now)
             self.life.look_for_readiness(now)
             self.life.stay_in_touch(now)
+            self._give_up_in_doubt(now)
             if now - self.started_at > 1.0:  # a start of a healthy cluster has no news to tell
                 self.life.tell_what_is_missing(now)
         for each in self.doubt.pop_cleared(now):
@@ -199,6 +221,12 @@ class Node:
             self.doubt.nobody_waits()
         elif self.life.is_serving and self.doubt.is_cleared(now):
             self.owner.settle(now)
+
+    def _give_up_in_doubt(self, now: float) -> None:
+        """Let nobody wait for ever for peers that are slow; nothing was done."""
+        for each in self.doubt.pop_expired(now):
+            is_get = isinstance(each.command, Get)
+            self.answer(each.ticket, Delivered() if is_get else Starting("the peers have yet to confirm this node"))
 
     # Doing what is asked.
 
@@ -211,7 +239,7 @@ class Node:
                     self._get(now, ticket, command, is_cleared=is_cleared)
                 case Ack() | Inspect():
                     self._by_id(now, ticket, command, command.id, is_cleared=is_cleared)
-                case Nack() | Touch() | GiveBack():
+                case Nack() | Touch() | GiveBack() | Complete():
                     self._by_id(now, ticket, command, command.receipt.id, is_cleared=is_cleared)
         except Refusal as refusal:
             self.answer(ticket, refusal)
@@ -225,7 +253,9 @@ class Node:
                 return
             if not self.owner.links.rescue_is_done():
                 raise Starting("the key may be among the messages that are still being recovered")
-        if not is_cleared and self.owner.links.copies_in_doubt(now):
+        links = self.owner.links
+        is_doubtful = links.copies_in_doubt(now) if push.key is None else links.in_doubt(now)
+        if is_doubtful and not is_cleared:
             self.doubt.park(now, ticket, push)  # else a retry at this process's successor makes two messages of one
         else:
             self.owner.push(now, ticket, push)
@@ -233,7 +263,7 @@ class Node:
     def _get(self, now: float, ticket: int, get: Get, *, is_cleared: bool) -> None:
         self._check_open()
         if not is_cleared and self.owner.links.in_doubt(now):
-            self.doubt.park(now, ticket, get)
+            self.doubt.park(now, ticket, get, favour_patience_s if ticket in self._favours else get_patience_s)
         elif ticket in self._favours:
             self.owner.get(now, ticket, evolve(get, wait_s=0.0))
         elif self.owner.ready_count() or not len(self.peers):

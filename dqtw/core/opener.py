@@ -66,6 +66,7 @@ class Opener:
         self._serial = 0  # of the request whose answer is expected; an answer to any other is too late
         self._waiting = False
         self._sent_at = 0.0
+        self._told_at = 0.0  # when the latest delta was sent, or what began the session
         self._nonce = ""
         self._flight: Flight | None = None
         self._keys_read: set[tuple[str, MessageId]] = set()
@@ -110,6 +111,10 @@ class Opener:
         if self.session is None or not self.in_session or self.session.lacks(id):
             return False
         return self._flight is None or (id not in self._flight.put and id not in self._flight.gone)
+
+    def begin_again(self) -> None:
+        """This process itself was not running: that a session had ended for good reason before settles nothing now."""
+        self._ended_in_doubt = self.session_since > 0
 
     def freshen(self) -> None:
         """See to it that a delta is sent that has not been sent yet, even an empty one."""
@@ -160,7 +165,7 @@ class Opener:
         """When `pump` is next needed, if nothing else happens."""
         if self._waiting:
             return None
-        return self._retry_at if self.stage is Stage.DOWN else self._sent_at + heartbeat_s
+        return self._retry_at if self.stage is Stage.DOWN else self._told_at + heartbeat_s
 
     # What is sent.
 
@@ -207,7 +212,7 @@ class Opener:
             self._fresh_wanted > self._confirmed_request
             or (self._is_synced() and not self._told_synced)
             or (self._told_ready == 0 and self._home.ready_count() > 0)
-            or now >= self._sent_at + heartbeat_s
+            or now >= self._told_at + heartbeat_s
         )
 
     def _is_synced(self) -> bool:
@@ -218,6 +223,7 @@ class Opener:
         chunk = session.take_chunk(now)
         self._flight = Flight(chunk.gone, IdSet.of(session.copy.queue, (put.id for put in chunk.put)))
         self._told_synced, self._told_ready = self._is_synced(), self._home.ready_count()
+        self._told_at = now
         self._home.sent(self, self._flight)
         return Delta(
             session.copy.queue,
@@ -263,7 +269,7 @@ class Opener:
                 self._give_up(now)
             case NoSession() if self.in_session:
                 self.end(now)
-            case Failed() | Declined():
+            case NoSession() | Failed() | Declined():
                 if isinstance(answer, Failed) and not answer.was_sent and self._flight is not None:
                     self._home.unsent(self, self._flight)
                 self._give_up(now)
@@ -302,7 +308,8 @@ class Opener:
         self.stage = Stage.IN_SESSION
         self._ended_in_doubt = False
         self.session_since = now
-        self.confirmed_at, self._answered_at = self._sent_at, now
+        self._told_at = self.confirmed_at = self._sent_at
+        self._answered_at = now
         self._home.session_begun(self)
 
     def _applied(self, now: float, answer: Applied, flight: Flight) -> None:

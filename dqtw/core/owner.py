@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from dqtw.core.commands import (
     Ack,
     ById,
+    Complete,
     Delivered,
     Delivery,
     Done,
@@ -119,6 +120,8 @@ class Owner:
                 self.nack(now, ticket, command)
             case GiveBack():
                 self.give_back(now, ticket, command)
+            case Complete():
+                self.complete(now, ticket, command)
             case Touch():
                 self.touch(now, ticket, command)
             case Inspect():
@@ -154,6 +157,12 @@ class Owner:
         self.queue.give_back(now, give_back.receipt)
         self.totals["delivered"] -= 1
         self._answer(ticket, Done())
+
+    def complete(self, now: float, ticket: int, complete: Complete) -> None:
+        """Remove a message for the get that has it leased."""
+        self.queue.check_leased(now, complete.receipt)
+        self.totals["acked"] += 1
+        self._remove(now, [complete.receipt.id], ticket, Done())
 
     def touch(self, now: float, ticket: int, touch: Touch) -> None:
         """Start a lease anew."""
@@ -320,7 +329,7 @@ class Owner:
 
     def removed_elsewhere(self, ids: IdSet) -> None:
         """These were removed, as a peer knows; a push among them was recovered, delivered and acknowledged there."""
-        self.greatest_met = max(self.greatest_met, *ids.incarnations)
+        self.greatest_met = max([self.greatest_met, *ids.incarnations])
         for id, message in self.copy.gone(ids).items():
             self.queue.forget(id)
             self.keys.withdraw(id, message)

@@ -138,7 +138,7 @@ class Forward:
 
 PeerRequest: TypeAlias = Ask | Open | Page | Delta | Fetch | Forward
 
-# Answers.
+# Answers. Each one in a session says whether its node is leaving: about to stop, and no holder to rely on.
 
 
 @frozen
@@ -180,6 +180,7 @@ class Opened:
     keys_left: bool
     members: tuple[str, ...]
     addresses: Addresses
+    leaving: bool
 
 
 @frozen
@@ -193,6 +194,7 @@ class Paged:
     digest: Digest | None
     keys: tuple[KeyRecord, ...]
     keys_left: bool
+    leaving: bool
 
 
 @frozen
@@ -201,7 +203,6 @@ class Applied:
 
     Attributes:
         shared: since the last such answer this copy was given to another peer.
-        leaving: this node is about to stop, and is no holder to rely on.
     """
 
     node: str
@@ -222,6 +223,7 @@ class Fetched:
     request: int
     put: tuple[Put, ...]
     gone: IdSet
+    leaving: bool
 
 
 @frozen
@@ -267,9 +269,8 @@ class Failed:
     was_sent: bool = True
 
 
-PeerAnswer: TypeAlias = (
-    Asked | Opened | Paged | Applied | Fetched | Forwarded | FencedOff | NoSession | Declined | Failed
-)
+InSession: TypeAlias = Opened | Paged | Applied | Fetched
+PeerAnswer: TypeAlias = Asked | InSession | Forwarded | FencedOff | NoSession | Declined | Failed
 
 
 @frozen

@@ -7,11 +7,11 @@ from typing import Final
 from dqtw.core.calls import Calls, call_timeout_s
 from dqtw.core.peer_messages import (
     Addresses,
-    Applied,
     Asked,
     Asking,
     Declined,
     Failed,
+    InSession,
     Opened,
     PeerAnswer,
     PeerRequest,
@@ -41,6 +41,7 @@ class Peer:
         self.boot = ""
         self.leaving = False
         self.declined = ""
+        self._declined_last = ""  # what was logged, once for each process of it
         self.error = ""
         self.members: tuple[str, ...] = ()
         self.rises = 0
@@ -71,6 +72,10 @@ class Peer:
         """Whether it may hold a copy of that node's queue."""
         return not self.members or id in self.members
 
+    def may_take(self, queue: str) -> bool:
+        """Whether it may be given a copy of that node's queue: it speaks with this node, and knows the other."""
+        return not self.declined and self.knows_member(queue)
+
     @property
     def members_differ(self) -> bool:
         """Whether it was told another list of members than this node."""
@@ -89,10 +94,6 @@ class Peer:
         if self._silent_since is not None:
             self._silent_since = now
 
-    def silent_deadline(self) -> float | None:
-        """When it would count as unreachable, if it goes on being silent."""
-        return None if self._silent_since is None else self._silent_since + unreachable_after_s
-
     def moved(self) -> None:
         """It has told a new address: an older process may still answer at the one that was used until now."""
         self._tries = 0
@@ -110,7 +111,7 @@ class Peer:
             is_late = number < self._answered  # what it says of its process is out of date
             self._answered = max(self._answered, number)
             self._note(answer, is_late=is_late)
-            if isinstance(answer, Asked | Applied) and answer.boot == self.boot:
+            if isinstance(answer, Asked | InSession) and answer.boot == self.boot:
                 self._said_whether_it_stays(number, leaving=answer.leaving)
         elif number > self._answered:  # else it has answered better since
             self._fail(now, url, answer.why)
@@ -148,10 +149,12 @@ class Peer:
         self.members = ()
         self.leaving = False
         self._stays = 0
+        self._declined_last = ""
 
     def _hear_declined(self, why: str) -> None:
-        if why and why != self.declined:
+        if why and why != self._declined_last:
             self._peers.note("{peer} declines: {why}", peer=self.id, why=why)
+            self._declined_last = why
         self.declined = why
 
     def _hear_members(self, members: tuple[str, ...]) -> None:

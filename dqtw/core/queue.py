@@ -149,6 +149,15 @@ class Queue:
         entry = self._leased(now, receipt)
         self._deadlines.set(receipt.id, now + (entry.lease_s if lease_s is None else lease_s))
 
+    def check_leased(self, now: float, receipt: Receipt) -> None:
+        """See that the message is in the hands of this receipt's holder.
+
+        Raises:
+            Unknown: the message is gone.
+            LeaseLost: the lease is no longer this receipt's.
+        """
+        self._leased(now, receipt)
+
     def inspect(self, now: float, id: MessageId) -> Inspected:
         """Tell about a message.
 

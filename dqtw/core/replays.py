@@ -69,10 +69,10 @@ class Replays:
     def refusal(self, forward: Forward) -> PeerAnswer | None:
         """What to answer instead of carrying it out; None when it is to be carried out: now, and never again."""
         held = self._held.get(forward.node)
+        if forward.to != self._boot:  # first: the process that it means may have carried it out
+            return NoSession(self._node, self._boot)
         if forward.cluster != self._cluster:
             return Declined(f"this is a node of cluster {self._cluster}, not {forward.cluster}")
-        if forward.to != self._boot:
-            return NoSession(self._node, self._boot)
         if held is None:
             return Declined(f"{self._node} knows no member {forward.node}")
         held.heard_of(forward.incarnation)

@@ -107,9 +107,11 @@ class Session:
         self.after, self.whole = upto, upto is None
         return from_peer
 
-    def note_fresh(self, id: MessageId) -> None:
-        """The own copy has a new message."""
+    def note_fresh(self, id: MessageId, *, is_first: bool = False) -> None:
+        """The own copy has a new message; it may be one to be told before the others."""
         self.fresh[id] = None
+        if is_first:
+            self.fresh.move_to_end(id, last=False)
 
     def note_recovered(self, ids: IdSet) -> None:
         """The own copy has messages that some other peer had; what this peer was to be asked for, it has, too."""

@@ -41,15 +41,16 @@ class Start:
         self._asked: dict[str, Asked] = {}
         self._asking: set[str] = set()
         self._ask_at: dict[str, float] = {}
+        self._twin_heard_at: dict[str, float] = {}  # when each peer heard another process of this id last
         self._spent = ""  # the last incarnation there can be, if that is what a peer tells of
         self._serve_at = now + settings.start_wait_s
 
     def pump(self, now: float, links: Links) -> None:
         """Ask whoever has not answered yet, choose the incarnation, and open with those who have answered.
 
-        While one has heard from a twin, all are asked again: the next to hear from it may be any of them.
+        Until then all are asked again and again: a twin that was silent may be heard by any of them.
         """
-        waits = self._knows_twin()
+        waits = self._knows_twin(now) or not self.incarnation
         for peer in self._peers:
             must_ask = waits or peer.id not in self._asked
             if must_ask and peer.id not in self._asking and now >= self._ask_at.get(peer.id, now):
@@ -82,7 +83,7 @@ class Start:
         if self._spent:
             yield f"a peer tells of the incarnation {self._spent}, and none is greater"
         for peer in self._peers:
-            if peer.id in self._asked and self._is_twin(self._asked[peer.id]):
+            if self._hears_twin(now, peer.id):
                 yield f"{peer.id} has heard from another process of this node's id just now"
             elif peer.declined:
                 yield f"{peer.id} declines: {peer.declined}"
@@ -99,26 +100,38 @@ class Start:
             for id, asked in self._asked.items()
         )
 
-    def _knows_twin(self) -> bool:
-        return any(self._is_twin(asked) for asked in self._asked.values())
+    def _knows_twin(self, now: float) -> bool:
+        return any(self._hears_twin(now, peer.id) for peer in self._peers)
 
-    def _is_twin(self, asked: Asked) -> bool:
-        """Whether another process of this id is alive, as far as that peer knows: it is not to be fenced."""
-        return asked.owner_boot not in ("", self._boot) and asked.heard_s_ago < twin_silent_s
+    def _hears_twin(self, now: float, peer: str) -> bool:
+        """Whether another process of this id is alive, as far as that peer has said: it is not to be fenced."""
+        asked = self._asked.get(peer)
+        said_so_last = asked is not None and asked.heard_s_ago < twin_silent_s and self._is_of_another(asked)
+        return said_so_last or now - self._twin_heard_at.get(peer, -twin_silent_s) < twin_silent_s
+
+    def _is_of_another(self, asked: Asked) -> bool:
+        return asked.owner_boot not in ("", self._boot)
 
     def _answered(self, peer: Peer, now: float, answer: PeerAnswer) -> None:
         self._asking.discard(peer.id)
         self._ask_at[peer.id] = now + ask_again_after_s
         if isinstance(answer, Asked):
             self._asked[peer.id] = answer
+            self._note_twin(now, peer.id, answer)
             if answer.greatest > self.incarnation:
                 self.incarnation = ""
         elif peer.id in self._asked and peer.unreachable(now):  # whom it had heard just before says nothing of now
             self._asked[peer.id] = evolve(self._asked[peer.id], owner_boot="")
 
+    def _note_twin(self, now: float, peer: str, answer: Asked) -> None:
+        if self._is_of_another(answer):
+            heard_at = now - answer.heard_s_ago
+            self._twin_heard_at[peer] = max(heard_at, self._twin_heard_at.get(peer, heard_at))
+
     def _may_choose(self, now: float) -> bool:
         """Whether all who can be reached have said which incarnations they know, and nobody knows a living twin."""
-        return not self._knows_twin() and all(peer.id in self._asked or peer.unreachable(now) for peer in self._peers)
+        have_said = all(peer.id in self._asked or peer.unreachable(now) for peer in self._peers)
+        return have_said and not self._knows_twin(now)
 
     def _choose(self, links: Links) -> None:
         told = [asked.greatest for asked in self._asked.values()]
@@ -127,7 +140,7 @@ class Start:
         self._spent = "" if self.incarnation else greatest
 
     def _open(self, now: float, links: Links) -> None:
-        for id, asked in self._asked.items():
-            if not self._is_twin(asked):
+        for id in self._asked:
+            if not self._hears_twin(now, id):
                 links.want(id)
         links.pump(now)

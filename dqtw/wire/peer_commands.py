@@ -6,6 +6,7 @@ from typing import Final
 from dqtw.core.commands import (
     Ack,
     Batch,
+    Complete,
     Delivered,
     Delivery,
     Done,
@@ -51,6 +52,7 @@ _batchable: Final[Cases] = MappingProxyType(
     {
         "ack": ((Ack,), record(Ack, id=message_id)),
         "give_back": ((GiveBack,), record(GiveBack, receipt=receipt)),
+        "complete": ((Complete,), record(Complete, receipt=receipt)),
     }
 )
 _batch = record(Batch, commands=several(one_of(_batchable), batch_count_max))

@@ -55,9 +55,10 @@ commands = st.one_of(
     st.builds(c.Nack, receipts, seconds),
     st.builds(c.Touch, receipts, st.none() | seconds),
     st.builds(c.GiveBack, receipts),
+    st.builds(c.Complete, receipts),
     st.builds(c.Inspect, ids),
 )
-parts = st.builds(c.Ack, ids) | st.builds(c.GiveBack, receipts)
+parts = st.builds(c.Ack, ids) | st.builds(c.GiveBack, receipts) | st.builds(c.Complete, receipts)
 deliveries = st.builds(
     c.Delivery, receipts, numbers, seconds, st.builds(Message, bodies, content_types, st.none() | keys)
 )

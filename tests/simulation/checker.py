@@ -1,6 +1,6 @@
 """Safety: what must hold after each turn of each process."""
 
-from dqtw.core.commands import Ack, Delivered, Get, Inspect, Nack, Outcome, Outcomes, Push, Pushed, Touch
+from dqtw.core.commands import Ack, Complete, Delivered, Get, Inspect, Nack, Outcome, Outcomes, Push, Pushed, Touch
 from dqtw.core.effects import Answer, Effect, Reply
 from dqtw.core.leaving import Departure
 from dqtw.core.life import Phase
@@ -25,14 +25,14 @@ from tests.simulation.lives import Lives
 from tests.simulation.network import Network
 from tests.simulation.process import Process
 from tests.simulation.promises import Promises
-from tests.simulation.requests import Request, Requests, commands_of
+from tests.simulation.requests import Request, Requests, commands_of, removed_by
 from tests.simulation.room import Room
 from tests.simulation.scenario import Scenario
 from tests.simulation.trace import Trace, short
 from tests.simulation.violation import require
 
 whole_look_every = 200  # turns of all processes together
-forwardable = Push | Get | Ack | Nack | Touch | Inspect
+forwardable = Push | Get | Ack | Nack | Touch | Complete | Inspect
 
 
 class Checker:
@@ -86,8 +86,9 @@ class Checker:
             if isinstance(command, forwardable):
                 mine = self.requests.asks_for(source, command)
                 require(mine, f"{source} forwards {command}, which no client of its own has asked for")
-            if isinstance(command, Ack) and command.id in self.ledger.fates:
-                self.ledger.fates[command.id].removers[asking] = self._clock.now
+            removed = removed_by(command)
+            if removed in self.ledger.fates:
+                self.ledger.fates[removed].removers[asking] = self._clock.now
 
     def arrived(self, source: Process, target: Process, ticket: int, asking: Asking) -> None:
         """A peer's request has come to a process."""

@@ -2,7 +2,7 @@
 
 from attrs import define
 
-from dqtw.core.commands import Delivery, Done, GiveBack, Nack, Outcome, Touch
+from dqtw.core.commands import Complete, Delivery, Done, GiveBack, Nack, Outcome, Touch
 from dqtw.core.errors import LeaseLost
 from dqtw.core.message import MessageId, Receipt
 from tests.simulation.process import Process
@@ -39,7 +39,18 @@ class Leases:
         require(left < tolerance_s, f"{process} has leased {short(receipt.id)} twice, the first for {left:.3f} s more")
         self._leases[process, receipt.id] = Lease(receipt.token, delivery.lease_s, now + delivery.lease_s)
 
-    def judge(self, process: Process, command: Nack | Touch | GiveBack, outcome: Outcome) -> None:
+    def check_taken_out(self, process: Process, receipt: Receipt, removed_at: float | None) -> None:
+        """A message was removed for the get that had it leased.
+
+        Raises:
+            Violation: it was not removed, or was in nobody's or in other hands by then.
+        """
+        held = self._leases.get((process, receipt.id))
+        was_his = held is not None and held.token == receipt.token
+        in_time = held is not None and removed_at is not None and held.until - process.at(removed_at) > -tolerance_s
+        require(was_his and in_time, f"{process} has removed {short(receipt.id)} for a get whose lease was over")
+
+    def judge(self, process: Process, command: Nack | Touch | GiveBack | Complete, outcome: Outcome) -> None:
         """A worker has used its receipt.
 
         Raises:

@@ -15,7 +15,7 @@ from tests.simulation.violation import require
 heard_lately_s = 1.2  # of an owner that speaks each second
 silent_s = 2.0
 silent_for_sure_s = 10.0
-told_within_s = 0.5
+told_within_s = 1.0  # each asks every half second
 held_lately_s = 10.0  # a peer that died may have been counted on for so long
 
 

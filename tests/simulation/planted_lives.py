@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve
 
 from dqtw.core import node
-from dqtw.core.commands import Delivered, Get
+from dqtw.core.commands import Ack, Delivered, Get
 from dqtw.core.errors import OwnerDown
 from dqtw.core.exchange import Exchanges
 from dqtw.core.forwarding import Forwarding
@@ -16,6 +16,7 @@ from dqtw.core.leaving import Departure, Drain, HandOver, Status
 from dqtw.core.life import Life
 from dqtw.core.links import Links
 from dqtw.core.node import Node
+from dqtw.core.owner import Owner
 from dqtw.core.peer_messages import Asked, Failed
 from dqtw.core.peers import Peer, Peers
 from dqtw.core.queue import Queue
@@ -203,6 +204,11 @@ def hand_out_early() -> list[Patch]:
         self._answer(ticket, delivered)
 
     return [(Forwarding, "_complete", complete)]
+
+
+@planted("16", "what is removed at delivery may be in another worker's hands")
+def take_from_others() -> list[Patch]:
+    return [(Owner, "complete", lambda self, now, ticket, each: self.ack(now, ticket, Ack(each.receipt.id)))]
 
 
 @planted("16", "a forwarded request whose answer is lost is said not to have happened")

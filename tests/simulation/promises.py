@@ -6,6 +6,7 @@ from dqtw.core.commands import (
     Ack,
     Batch,
     Command,
+    Complete,
     Delivered,
     Done,
     Get,
@@ -19,7 +20,7 @@ from dqtw.core.commands import (
     Pushed,
     Touch,
 )
-from dqtw.core.errors import Full, KeyReused, OwnerDown, Refusal, TooLarge, Uncertain, Unknown, Unreplicated
+from dqtw.core.errors import Full, KeyReused, LeaseLost, OwnerDown, Refusal, TooLarge, Uncertain, Unknown, Unreplicated
 from dqtw.core.home import home_of
 from dqtw.core.life import Phase
 from dqtw.core.message import MessageId
@@ -108,6 +109,8 @@ class Promises:
                 self.deliveries.forget_taken(request.process)
             case Ack():
                 self._ack(now, request, command, outcome)
+            case Complete():
+                self._complete(now, request, command, outcome)
             case Nack() | Touch() | GiveBack():
                 self._by_receipt(request, command, outcome)
             case Inspect():
@@ -200,10 +203,21 @@ class Promises:
         if request.source is None and isinstance(outcome, Refusal) and not isinstance(outcome, Uncertain):
             self._refused_ack(request, ack, fate, outcome)
 
+    def _complete(self, now: float, request: Request, complete: Complete, outcome: Outcome) -> None:
+        fate = self._ledger.fates.get(complete.receipt.id)
+        if fate is None:
+            return
+        if isinstance(outcome, Done):
+            self.deliveries.leases.check_taken_out(request.process, complete.receipt, fate.removed_at)
+            self._acked(now, fate, request)
+        elif isinstance(outcome, LeaseLost):
+            self.deliveries.leases.judge(request.process, complete, outcome)
+        if isinstance(outcome, Refusal) and not isinstance(outcome, Uncertain):
+            _forget_remover(fate, complete)
+
     def _refused_ack(self, request: Request, ack: Ack, fate: Fate, outcome: Refusal) -> None:
         fate.removers.pop(request, None)
-        for asking in [each for each in fate.removers if _carries(each, ack)]:
-            del fate.removers[asking]
+        _forget_remover(fate, ack)
         is_new = fate.removed_at is not None and fate.removed_at >= request.begun_at
         by_it = is_new and not fate.removers and not fate.may_be_taken and fate.answered_at is not None
         require(not by_it, f"{request.process} refused to remove {fate} with {_said(outcome)}, and it was removed")
@@ -279,11 +293,17 @@ def _said(outcome: Outcome) -> str:
     return f"{outcome.code} ({outcome.detail})" if isinstance(outcome, Refusal) else str(outcome)
 
 
-def _carries(remover: object, ack: Ack) -> bool:
+def _forget_remover(fate: Fate, command: Ack | Complete) -> None:
+    """That command was refused, and so does not remove the message."""
+    for asking in [each for each in fate.removers if _carries(each, command)]:
+        del fate.removers[asking]
+
+
+def _carries(remover: object, command: Ack | Complete) -> bool:
     """Whether this is the peer request by which that very command was forwarded."""
     if not isinstance(remover, Asking) or not isinstance(remover.request, Forward):
         return False
-    return any(each is ack for each in commands_of(remover.request))
+    return any(each is command for each in commands_of(remover.request))
 
 
 def _is_another(process: Process, holder: Process) -> bool:

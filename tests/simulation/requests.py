@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from attrs import define
 
-from dqtw.core.commands import Ack, Batch, Command, Forwardable, Get
+from dqtw.core.commands import Ack, Batch, Command, Complete, Forwardable, Get
+from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Forward
 from tests.simulation.process import Process
 
@@ -68,14 +69,21 @@ class Requests:
         mine = [*self.of_clients(process), *ended]
         if isinstance(command, Get):
             return any(isinstance(each.command, Get) for each in mine)
-        if any(each.command == command for each in mine):
-            return True
-        return isinstance(command, Ack) and self.takes_out(process) is not None
+        if isinstance(command, Complete):
+            return self.takes_out(process) is not None
+        return any(each.command == command for each in mine)
 
 
 def commands_of(forward: Forward) -> tuple[Command, ...]:
     """What a forward asks for: one thing, or several."""
     return forward.command.commands if isinstance(forward.command, Batch) else (forward.command,)
+
+
+def removed_by(command: Command) -> MessageId | None:
+    """The message that a command is to remove."""
+    if isinstance(command, Complete):
+        return command.receipt.id
+    return command.id if isinstance(command, Ack) else None
 
 
 def _is_taking(command: Forwardable) -> bool:

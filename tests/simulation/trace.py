@@ -7,6 +7,7 @@ from typing import Protocol
 from dqtw.core.commands import (
     Ack,
     Batch,
+    Complete,
     Delivered,
     Forwardable,
     Get,
@@ -103,7 +104,7 @@ def tell_command(command: Forwardable) -> str:
             return f"get max={command.count_max} wait={command.wait_s:.1f} lease={command.lease_s}{now}"
         case Ack() | Inspect():
             return f"{type(command).__name__.lower()} {short(command.id)}"
-        case Nack() | Touch() | GiveBack():
+        case Nack() | Touch() | GiveBack() | Complete():
             return f"{type(command).__name__.lower()} {short(command.receipt.id)}.{command.receipt.token[-4:]}"
 
 

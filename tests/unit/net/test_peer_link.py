@@ -345,9 +345,8 @@ def test_a_large_message_passes_where_messages_pass(net: Net) -> None:
 
 def test_an_answer_that_is_too_large_is_a_failure_and_its_connection_ends(net: Net) -> None:
     """A peer that goes mad can't fill the memory of the others."""
-    answer = Fetched(
-        "b", "boot", "t", 1, (Put(MessageId("a", incarnation, 1), b"x" * 200_000, "t", None, 0.0),), IdSet("a")
-    )
+    put = Put(MessageId("a", incarnation, 1), b"x" * 200_000, "t", None, 0.0)
+    answer = Fetched("b", "boot", "t", 1, (put,), IdSet("a"), leaving=False)
     door_on(net, answer)
     limits = PeerLimits(message_answer_bytes_max=100_000)
     failed = why(ask(net, client_on(net, limits=limits), Fetch("a", "t", 1, IdSet("a"))), Failed)

@@ -2,7 +2,7 @@
 
 from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId
-from dqtw.core.peer_messages import Applied, Delta, Failed, Open, Role
+from dqtw.core.peer_messages import Applied, Delta, Failed, NoSession, Open, Role
 
 from .cluster import Cluster, cluster, key_at
 from .parts import Ticket
@@ -455,3 +455,21 @@ def test_rule_05_what_was_sent_before_is_in_doubt_though_a_later_request_never_l
     world.kill("c")
     world.settle(4)
     assert push.code == "uncertain"
+
+
+def test_rule_05_a_push_that_has_its_peers_back_has_its_time_back() -> None:
+    """A hiccup of a link fails no push, though the peer that is back takes half a second to answer."""
+    world = cluster("a", "b", "c")
+    delta = world.hold(Delta, by="a", at="c", when=lambda delta: bool(delta.put))
+    opens = world.hold(Open, by="a", at="c")
+    push = world.push("a")
+    world.settle(0.1)
+    delta.answer(NoSession("c", world["c"].boot))
+    world.settle(0.8)
+    opens.open()
+    assert world.in_session("a") == ["b", "c"]
+    world.settle(0.5)
+    assert push.code == ""
+    delta.open()
+    world.settle(1)
+    assert push.code == "Pushed"

@@ -4,13 +4,27 @@ from typing import Any
 
 import pytest
 
+from dqtw.core.commands import Get
 from dqtw.core.incarnation import fresh_incarnation
 from dqtw.core.leaving import Departure, Status
 from dqtw.core.life import Phase
 from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Applied, Ask, Asked, Delta, Failed, FencedOff, Fetched, Open, Opened, Role
+from dqtw.core.peer_messages import (
+    Applied,
+    Ask,
+    Asked,
+    Delta,
+    Failed,
+    FencedOff,
+    Fetched,
+    Forwarded,
+    Open,
+    Opened,
+    Role,
+)
 
-from .cluster import Cluster, cluster, keeping, key_at, wall_ms_at_start
+from .cluster import Cluster, Gate, cluster, keeping, key_at, wall_ms_at_start
+from .parts import Item
 
 old = "01HF0000000000000000000000"
 
@@ -971,3 +985,217 @@ def test_rule_12_nor_when_the_successor_that_confirmed_it_has_died() -> None:
     assert world.departed == {"a": Departure(Status.FENCED, 0)}
     assert [world.bodies(at, "a") for at in ("a2", "b", "c")] == [[b"keyed"]] * 3
     assert world.push("a2", b"keyed", key=key).code == "Pushed"
+
+
+# Rule 11: who was replaced while it stood still.
+
+
+@pytest.mark.parametrize("timers_first", [True, False])
+def test_rule_11_a_zombie_whose_session_had_just_ended_hands_out_nothing(timers_first: bool) -> None:
+    """Whatever ended a session before the pause, the peer may have met a successor since."""
+    world = keeping("a", "b")
+    world.refuse("b")
+    world.settle(1.1)
+    assert world.in_session("a") == []
+    world.pause("a")
+    world.heal()
+    world.settle(4)
+    world.start("a", at="a2")
+    world.settle(10)
+    got = world.get("a2")
+    world.settle(0.1)
+    ack = world.ack("a2", got.deliveries[0].receipt.id)
+    world.settle(0.2)
+    assert ack.code == "Done"
+    world.resume("a", timers_first=timers_first)
+    again = world.get("a")
+    world.settle(3)
+    assert again.code == "fenced"
+
+
+def test_rule_11_a_zombie_that_was_opening_anew_removes_nothing() -> None:
+    """The network had repeated an old open, so that the token was unknown; the new one was on its way."""
+    world = keeping("a", "b")
+    [kept] = world.copy("a", "a").live
+    as_owner = [each for each in world.sent if isinstance(each.what, Open) and each.what.role is Role.OWNER]
+    opens = world.hold(Open, by="a", at="b")
+    world.deliver(next(each for each in as_owner if each.asker.address == "a"))
+    world.settle(1.1)
+    assert opens.items
+    world.pause("a")
+    world.settle(4)
+    world.start("a", at="a2")
+    world.settle(4)
+    assert world["a2"].life.is_serving
+    world.resume("a")
+    get, ack = world.get("a"), world.ack("a", kept)
+    world.settle(0.1)
+    assert (get.code, ack.code) == ("", "")
+    opens.open()
+    world.settle(1)
+    assert (get.code, ack.code) == ("fenced", "fenced")
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_rule_11_a_keyed_push_that_a_zombie_finds_in_its_sockets_is_not_a_second_message(copies: int) -> None:
+    """Its client has given up, and a retry was taken in by the successor; with one copy, too, which needs no peer."""
+    world = cluster("a", "b", "c", copies=copies)
+    key = key_at("a", world)
+    world.pause("a")
+    world.settle(4)
+    world.start("a", at="a2")
+    world.settle(10)
+    retry = world.push("b", b"once", key=key)
+    world.settle(0.3)
+    assert retry.code == "Pushed"
+    world.resume("a", timers_first=False)
+    first = world.push("a", b"once", key=key)
+    world.settle(10)
+    assert first.code == "fenced"
+    assert world.bodies("a2", "a") == [b"once"]
+
+
+def test_rule_11_a_thousand_commands_in_doubt_are_not_looked_at_one_by_one() -> None:
+    """A node that waits for a silent peer must not stand still itself: the first that waits speaks for all."""
+    world = cluster("a", "b", "c", copies=2)
+    world.cut("a", "c")
+    world.settle(3.9)
+    links = world["a"].owner.links
+    assert links.in_doubt(world.processes["a"].latest)
+    looks = 0
+    is_fresh = links.is_fresh
+
+    def counted(now: float, since: float) -> bool:
+        nonlocal looks
+        looks += 1
+        return is_fresh(now, since)
+
+    links.is_fresh = counted  # type: ignore[method-assign]
+    gets = world.ask_all("a", [Get() for _ in range(300)])
+    assert looks < 300 * 10
+    world.settle(12)
+    assert {get.code for get in gets} == {"Delivered"}
+
+
+def answer_in_turns(world: Cluster, gates: list[Gate], seconds: float, due: dict[int, float]) -> None:
+    """Let each peer take 4.6 s for each answer, one after the other, so that never all have answered of late."""
+    until = world.now + seconds
+    while world.now < until:
+        world.settle(0.05)
+        for place, gate in enumerate(gates, 1):
+            for item in [*gate.items]:
+                is_first = place not in due
+                at = due.setdefault(id(item), world.now + (1.55 * place if is_first else 4.6))
+                due[place] = at
+                if at <= world.now:
+                    gate.items.remove(item)
+                    world.deliver(item)
+                    world.settle()
+
+
+def test_rule_11_nothing_waits_for_ever_for_peers_that_are_slow() -> None:
+    """Never have all three of them answered within the last 3 s; what waited in vain is told that nothing was done."""
+    world = keeping("a", "b", "c", "d", copies=1)
+    [kept] = world.copy("a", "a").live
+    gates = [world.hold(Applied, by="a", at=name) for name in "bcd"]
+    due: dict[int, float] = {}
+    answer_in_turns(world, gates, 14, due)
+    assert world.in_session("a") == ["b", "c", "d"]
+    get, ack = world.get("a"), world.ack("a", kept)
+    world.settle()
+    assert (get.code, ack.code) == ("", "")
+    answer_in_turns(world, gates, 11, due)
+    assert (get.code, ack.code) == ("Delivered", "starting")
+    assert kept in world.copy("a", "a").live
+
+
+# Rule 12: who leaves.
+
+
+def test_rule_12_a_node_that_leaves_gives_back_what_was_leased_for_its_clients() -> None:
+    """A get that is out at another node is waited for, so that its message is not hidden for a whole lease."""
+    world = keeping("a", "b")
+    forwarded = world.hold(Forwarded, by="b", at="a")
+    get = world.get("b")
+    world.settle(0.05)
+    assert forwarded.items
+    world.drain("b")
+    world.settle(0.2)
+    forwarded.open()
+    world.settle(3)
+    assert "b" in world.departed
+    assert get.bodies == [b"kept"] or world["a"].owner.ready_count() == 1
+
+
+def test_rule_12_a_node_that_leaves_answers_what_it_has_forwarded() -> None:
+    """Its client is told what became of its ack."""
+    world = keeping("a", "b", copies=1)
+    [kept] = world.copy("a", "a").live
+    forwarded = world.hold(Forwarded, by="b", at="a")
+    ack = world.ack("b", kept)
+    world.settle(0.05)
+    assert forwarded.items
+    world.drain("b")
+    world.settle(1)
+    forwarded.open()
+    world.settle(3)
+    assert "b" in world.departed
+    assert ack.code == "Done"
+
+
+def test_rule_12_nobody_waits_for_peers_that_do_not_speak_with_it() -> None:
+    """A node that is in nobody's list and has nothing to hand over goes at once."""
+    world = cluster("a", "b")
+    world.start("c", peers={"a": "a", "b": "b"}, copies=1)
+    world.settle(1)
+    world.drain("c")
+    world.settle(10)
+    assert world.departed["c"].status is Status.DRAINED
+
+
+def test_rule_12_a_fenced_node_leaves_though_its_peers_were_not_told_of_a_member_that_has_yet_to_start() -> None:
+    """A fourth member is being added: only this node's list has it, and nobody has anything of it."""
+    peers = {"b": "b", "c": "c", "d": "d"}
+    world = Cluster("a", "b", "c", copies=2, start_wait_s=5)
+    world.start("b")
+    world.start("c")
+    world.start("a", peers=peers)
+    world.settle(8)
+    world.push("a", b"kept")
+    world.settle(0.3)
+    world.pause("a")
+    world.settle(4)
+    world.start("a", at="a2", peers=peers)
+    world.settle(8)
+    assert world.bodies("a2", "a") == [b"kept"]
+    world.resume("a")
+    world.settle(20)
+    assert world.departed["a"].status is Status.FENCED
+
+
+def test_rule_12_a_node_that_was_told_to_go_confirms_nothing_any_more() -> None:
+    """Its process may live on for as long as its clients take to hang up."""
+    world = cluster("a", "b", "c", copies=2)
+    world.cut("a", "c")
+    world.settle(6)
+    process = world.processes["b"]
+    world.drain("b")
+    while "b" not in world.departed:
+        world.settle(0.01)
+    world.processes["b"] = process  # as while its doors are being shut
+    world.settle(1.5)
+    push = world.push("a", b"kept")
+    world.settle(0.3)
+    assert push.code == "unreplicated"
+    assert world.bodies("b", "a") == []
+
+
+def test_rule_12_who_opens_a_copy_of_a_leaving_node_is_told_so() -> None:
+    """Two nodes that leave at once must not rely on each other; each answer in a session says it."""
+    world = cluster("a", "b", drain_timeout_s=20)
+    world.drain("b")
+    since = len(world.sent)
+    opened = world["a"]._open_copy("b", "nonce")
+    world.deliver(Item(world.processes["a"], "b", 0, opened))
+    answers = [each.what for each in world.sent[since:] if isinstance(each.what, Opened)]
+    assert [answer.leaving for answer in answers] == [True]

@@ -1,6 +1,6 @@
 """Rule 16: any node answers; what another node must do is asked of it once."""
 
-from dqtw.core.commands import Ack, Command, Delivered, Get, GiveBack, Inspect, Nack, Push, Touch
+from dqtw.core.commands import Ack, Command, Complete, Delivered, Get, GiveBack, Inspect, Nack, Push, Touch
 from dqtw.core.errors import Fenced
 from dqtw.core.message import Message, MessageId, Receipt
 from dqtw.core.peer_messages import Applied, Delta, Failed, Fetched, Forward, Forwarded
@@ -145,7 +145,7 @@ def test_rule_16_ack_now_is_completed_by_the_node_that_talks_to_the_client() -> 
     """Lease, removal answered by the owner, and only then the bytes: no bytes without a removal."""
     world = cluster("a", "b", "c")
     id = pushed(world, "b", b"once")
-    gate = hold_command(world, Ack)
+    gate = hold_command(world, Complete)
     get = world.get("a", ack_now=True)
     world.settle()
     assert get.code == ""
@@ -160,7 +160,7 @@ def test_rule_16_an_ack_now_whose_removal_can_not_be_known_hands_nothing_out() -
     """At most once: `uncertain` rather than bytes that somebody else may get."""
     world = cluster("a", "b")
     pushed(world, "b", b"once")
-    gate = hold_command(world, Ack)
+    gate = hold_command(world, Complete)
     get = world.get("a", ack_now=True)
     world.settle(4.9)
     assert gate.items
@@ -434,3 +434,66 @@ def test_rule_16_a_client_that_hangs_up_while_its_removal_is_under_way_is_still_
     assert not world.withdraw("a", poll)
     held.open()
     assert poll.bodies == [b"of a"]
+
+
+def test_rule_16_two_gets_that_remove_at_delivery_do_not_both_get_the_message() -> None:
+    """The first one's removal comes after its lease, while the second one's is under way."""
+    world = cluster("a", "b", "c", copies=2, lease_s=1.0)
+    pushed(world, "a", b"at most once")
+    late = world.hold(Forward, by="b", at="a", when=lambda forward: isinstance(forward.command, Complete))
+    first = world.get("b", ack_now=True)
+    world.settle(1.2)
+    assert late.items
+    delta = world.hold(Delta, by="a", at="b", when=lambda delta: bool(delta.gone))
+    second = world.get("c", ack_now=True)
+    world.settle(0.1)
+    assert delta.items
+    late.open()
+    delta.open()
+    world.settle(1)
+    assert (first.bodies, second.bodies) == ([], [b"at most once"])
+
+
+def test_rule_16_a_get_that_removes_at_delivery_gets_nothing_that_another_worker_has_leased() -> None:
+    """Its removal was so late that its lease was over; the message is in other hands, and stays there."""
+    world = cluster("a", "b", "c", copies=2, lease_s=1.0)
+    id = pushed(world, "a", b"in other hands")
+    late = world.hold(Forward, by="b", at="a", when=lambda forward: isinstance(forward.command, Complete))
+    first = world.get("b", ack_now=True)
+    world.settle(1.2)
+    second = world.get("c", lease_s=60)
+    world.settle(0.1)
+    late.open()
+    world.settle(1)
+    assert (first.bodies, second.bodies) == ([], [b"in other hands"])
+    assert id in world.copy("a", "a").live
+
+
+def test_rule_16_a_lease_that_the_client_names_does_not_limit_how_long_its_removal_may_take() -> None:
+    """The message is removed at delivery: to the client its lease means nothing."""
+    world = cluster("a", "b")
+    pushed(world, "a", b"taken")
+    late = hold_command(world, Complete)
+    get = world.get("b", ack_now=True, lease_s=0.2)
+    world.settle(1)
+    late.open()
+    world.settle(1)
+    assert get.bodies == [b"taken"]
+
+
+def test_rule_16_a_get_that_was_held_back_for_longer_than_its_asker_waits_leases_nothing() -> None:
+    """A slow peer keeps the owner in doubt; meanwhile the node that has forwarded the get has given it up."""
+    world = cluster("a", "b", "c", copies=2)
+    pushed(world, "a", b"kept")
+    slow = world.hold(Applied, by="a", at="c")
+    world.settle(3)
+    slow.let()
+    world.settle(2)  # and the next answer takes longer still
+    get = world.get("b")
+    world.settle(0.2)
+    assert get.code == ""
+    world.settle(2.5)
+    assert get.code == "Delivered"
+    assert get.bodies == []
+    world.settle(2)
+    assert world["a"].owner.ready_count() == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dqtw.core.commands import Ack, Batch, Done, GiveBack, Nack, Outcomes, batch_count_max
+from dqtw.core.commands import Ack, Batch, Complete, Done, GiveBack, Nack, Outcomes, batch_count_max
 from dqtw.core.errors import Busy, Starting, Uncertain, Unknown
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Applied, Declined, Failed, Forward, Forwarded
@@ -35,7 +35,7 @@ def hold_batches(world: Cluster, kind: type) -> Gate:
 def take_two(world: Cluster) -> tuple[Ticket, Gate]:
     """A get on a that removes two messages of b's at delivery, the removals held on their way."""
     fill(world, "b", 2)
-    gate = hold_batches(world, Ack)
+    gate = hold_batches(world, Complete)
     get = world.get("a", ack_now=True, count_max=2)
     world.settle()
     assert len(gate.items) == 1

@@ -260,3 +260,22 @@ def test_rule_16_what_a_peer_makes_of_its_numbers_costs_no_memory() -> None:
     for number in (*range(1, 1000, 2), 2**53, 2**53 - 62, 2**52):
         window.take(number)
     assert window._taken.bit_length() <= 64
+
+
+def test_rule_16_a_forward_that_comes_again_is_not_denied_by_the_next_process() -> None:
+    """The first one was carried out; its process has been restarted since, under another cluster's name."""
+    world = cluster("a", "b", "c", copies=2)
+    forward = world.hold(Forward, by="b", at="a")
+    push = world.push("b", b"once", key=key_at("a", world))
+    [item] = forward.items
+    answers = world.hold(Forwarded, by="b", at="a")
+    world.deliver(item)
+    world.settle(0.3)
+    assert answers.items
+    assert world.bodies("c", "a") == [b"once"]
+    world.kill("a")
+    world.start("a", cluster="x")
+    world.settle(0.1)
+    world.deliver(item)
+    world.settle(0.1)
+    assert push.code == "uncertain"

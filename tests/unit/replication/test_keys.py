@@ -509,3 +509,40 @@ def test_rule_15_a_message_that_a_retry_was_told_of_is_gone_when_a_process_retur
     held.keys.learn(world.processes["c"].latest, KeyRecord(key, id, body_digest(b"once"), 0.0))
     meets_the_old_c(world)
     assert world.bodies("a", "a") == []
+
+
+def test_rule_15_records_that_were_told_are_not_kept_for_the_opener() -> None:
+    """A ticket lives as long as its session; the list of all records at its beginning does not."""
+    world = cluster("a", "b")
+    now, held = world.processes["b"].latest, world["b"].holder.held["a"]
+    for n in range(2500):
+        held.keys.learn(now, KeyRecord(f"k{n}", MessageId("a", "0" * 26, n + 1), b"d" * 16, 0.0))
+    held.changed_elsewhere()
+    world.settle(5)
+    assert world.in_session("a") == ["b"]
+    assert len(world["a"].owner.keys) == 2500
+    assert not any(ticket.records for ticket in held._tickets.values())
+
+
+def test_rule_15_a_message_taken_in_again_is_told_no_later_than_the_removal_of_its_old_id() -> None:
+    """Else the old one goes first, and with its owner's death the message that a retry was told of is lost."""
+    world = cluster("a", "b", "c")
+    id = vouched_for(world, key_at("a", world))  # a, b and the new process of c hold it
+    world.copy("c", "a").gone(IdSet.of("a", [id]))  # the old process of c, paused, knows it as taken back
+    slow = world.hold(Delta, by="a", when=lambda delta: delta.queue == "a")
+    world.push("a", b"first")
+    world.settle(0.01)
+    for _ in range(3):
+        world.push("a", b"x" * 400_000)
+    world.cut("b", "c")
+    world.resume("c")
+    for _ in range(40):
+        world.settle(0.1)
+        if id not in world.copy("a", "a").live:
+            break
+    slow.let(2)  # the first push
+    slow.let(2)  # the removal, and as much as goes into one request
+    world.kill("a")
+    world.kill("c")
+    world.settle(0.1)
+    assert any(b"once" in world.bodies(at, "a") for at in ("b", "c2"))

@@ -786,3 +786,15 @@ def test_rule_08_nothing_that_changes_no_copy_ends_a_session() -> None:
     world.heal()
     world.settle(5)
     assert not [each for each in world.sent[since:] if isinstance(each.what, NoSession) and each.asker.address == "a"]
+
+
+def test_rule_02_those_who_open_a_copy_do_not_push_its_owner_out() -> None:
+    """Peers come and go, each process with a session of its own, while the owner stays."""
+    world = cluster("a", "b", "c")
+    process = world.processes["c"]
+    for number in range(17):
+        asked = Open("a", Role.COPY, "dqtw", "b", f"boot{number}", "", "nonce", 1024, ("a", "b", "c"), {})
+        process.node.holder.answer(process.latest, asked)
+    since = len(world.events)
+    world.settle(2)
+    assert [event.what for _, event in world.events[since:]] == []

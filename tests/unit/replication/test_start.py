@@ -1,5 +1,7 @@
 """Rules 9, 10 and 13: what a start waits for, what a second process of one id does, when a node is ready."""
 
+from typing import Any
+
 import pytest
 
 from dqtw.core.health import Check
@@ -8,7 +10,7 @@ from dqtw.core.life import Phase
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import Applied, Ask, Asked, Declined, Delta, Fetched, Open, Opened, Role
 
-from .cluster import Cluster, cluster, keeping, wall_ms_at_start
+from .cluster import Cluster, Gate, cluster, keeping, wall_ms_at_start
 
 old = "01HF0000000000000000000000"
 
@@ -641,3 +643,110 @@ def test_rule_13_once_ready_a_node_stays_ready_when_a_peer_goes() -> None:
     assert world["a"].health(Check.READY).ok
     assert not world["a"].health(Check.PUSH).ok
     assert world["a"].health(Check.PUSH).reasons == ("unreplicated",)
+
+
+# Rule 10: an owner that is busy, or whose peers restart, is no silent one.
+
+
+def long_rescue() -> Cluster:
+    """A process of a is to start, and has more to fetch of b than three seconds can bring."""
+    world = cluster("a", "b")
+    pushes = [world.push("a", b"x" * 400_000) for _ in range(60)]
+    world.settle(0.5)
+    assert {push.code for push in pushes} == {"Pushed"}
+    world.kill("a")
+    world.settle(4)
+    return world
+
+
+def let_slowly(world: Cluster, gate: Gate, seconds: float) -> None:
+    """Each answer takes half a second."""
+    for _ in range(int(seconds * 2)):
+        world.settle(0.5)
+        gate.let(len(gate.items))
+
+
+def test_rule_10_a_first_that_still_fetches_is_no_silent_one() -> None:
+    """A standby that is started while the first recovers a large queue does not fence it."""
+    world = long_rescue()
+    slow = world.hold(Fetched)
+    world.start("a")
+    let_slowly(world, slow, 4)
+    assert phase(world, "a") is Phase.STARTING
+    first = world["a"].incarnation
+    world.start("a", at="a2")
+    let_slowly(world, slow, 30)
+    assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
+    assert world["a"].incarnation == first
+
+
+def rescue_from_a_late_peer(count: int, **settings: Any) -> tuple[Cluster, Gate]:
+    """A serves, and has begun to fetch of b, which comes back late, more than it can in a few seconds."""
+    world = cluster("a", "b", "c", copies=2, start_wait_s=4)
+    world.cut("a", "c")
+    world.cut("b", "c")
+    world.settle(6)
+    pushes = [world.push("a", b"x" * 400_000) for _ in range(count)]
+    world.settle(0.5)
+    assert {push.code for push in pushes} == {"Pushed"}
+    world.kill("a")
+    world.heal()
+    world.cut("b", "c")
+    world.pause("b")
+    world.start("a", **settings)
+    world.settle(9)
+    assert phase(world, "a") is Phase.SERVING
+    slow = world.hold(Fetched)
+    world.resume("b")
+    return world, slow
+
+
+def test_rule_10_a_first_that_serves_and_fetches_is_no_silent_one() -> None:
+    """Nor one that serves already, and rescues what a peer that came later brings."""
+    world, slow = rescue_from_a_late_peer(60)
+    world.kill("c")
+    let_slowly(world, slow, 6)
+    world.start("a", at="a2")
+    let_slowly(world, slow, 12)
+    assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
+
+
+def test_rule_05_a_push_whose_time_is_over_does_not_wait_for_a_rescue_to_end() -> None:
+    """Fetches confirm nothing; so deltas are sent in between."""
+    world, slow = rescue_from_a_late_peer(150, copies=3, push_timeout_s=6.0)
+    world.settle(1.5)
+    assert set(world.in_session("a")) == {"b", "c"}
+    world.hold(Delta, by="a", at="c")
+    push = world.push("a", b"waits")
+    let_slowly(world, slow, 9)
+    assert push.code == "uncertain"
+
+
+def test_rule_10_what_a_peer_said_three_seconds_ago_of_the_first_is_out_of_date() -> None:
+    """While the second waits for a peer that does not answer, the first comes back to the other one."""
+    world = cluster("a", "b", "c", copies=2)
+    world.pause("a")
+    world.settle(4)
+    world.kill("c")
+    world.refuse("c")
+    world.cut("a", "c")
+    world.start("a", at="a2")
+    world.settle(0.5)
+    world.resume("a")
+    world.settle(1)
+    assert "b" in world.in_session("a")
+    world.settle(10)
+    assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
+
+
+def test_rule_10_a_peer_that_restarts_does_not_make_the_first_silent() -> None:
+    """The standby heard of the first a moment ago; that the only peer has lost its memory since, changes nothing."""
+    world = keeping("a", "b")
+    [kept] = world.copy("a", "a").live
+    world.start("a", at="a2")
+    world.settle(5)
+    assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
+    restart(world, "b")
+    world.settle(10)
+    assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
+    assert world.ack("a2", kept).code == "starting"
