@@ -20,7 +20,7 @@ def main() -> int:
     """Do what the command line asks for."""
     arguments = _arguments()
     if arguments.table:
-        return print_table(arguments.seeds)
+        return print_table(arguments.seeds, arguments.jobs)
     if arguments.seed is not None:
         result = run(arguments.seed, planted=arguments.planted, is_told=arguments.trace)
         print(result.report if result.wrong else f"seed {result.seed}: all is well")

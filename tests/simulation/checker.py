@@ -255,6 +255,8 @@ class Checker:
                 self._check_queue(process)
                 self._check_sessions(process)
                 self._check_in_sync(process)
+                self.promises.deliveries.leases.check_ends(process)
+                self.lives.check_drain_ends(process)
 
     def _check_queue(self, process: Process) -> None:
         queue = process.node.owner.queue

@@ -54,7 +54,9 @@ class Deliveries:
         """
         process = request.process
         if self._quiet and request.source is None and not outcome.deliveries:
-            self._check_nothing_was_there(now, request)
+            self._check_nothing_was_there(now, request, get)
+        count = len(outcome.deliveries)
+        require(count <= get.count_max, f"{process} hands out {count} messages, {get.count_max} were asked for")
         for delivery in outcome.deliveries:
             id = delivery.receipt.id
             fate = self._ledger.meet(now, id, delivery.message, process)
@@ -68,13 +70,11 @@ class Deliveries:
                 )
                 self._acked(now, fate, request)
 
-    def _check_nothing_was_there(self, now: float, request: Request) -> None:
-        """In a quiet world, nobody waits in vain while messages are ready somewhere."""
+    def _check_nothing_was_there(self, now: float, request: Request, get: Get) -> None:
+        """In a quiet world, nobody waits or asks in vain while messages are ready somewhere."""
         for process, since in self._ready_since.items():
-            waited_s = now - max(since, request.begun_at)
-            require(
-                waited_s < found_within_s, f"{request.process} found nothing, and {process} had it for {waited_s:.1f} s"
-            )
+            had_s = now - (since if get.wait_s == 0 else max(since, request.begun_at))
+            require(had_s < found_within_s, f"{request.process} found nothing, and {process} had it for {had_s:.1f} s")
 
     def note_ready(self, now: float, process: Process) -> None:
         """Remember since when a process has had something to hand out."""
@@ -95,7 +95,7 @@ class Deliveries:
             fate.answered_at is not None or self._may_be_unanswered(fate, process), f"{process} leased {fate} early"
         )
         if not get.ack_now:
-            self.leases.begin(process, delivery)
+            self.leases.begin(process, get, delivery)
             self.check_confirmed(process, f"leases {fate}")
             if fate.acked_at is not None:
                 self._check_resurrected(fate, process)

@@ -34,6 +34,7 @@ class Lives:
         self._trace = trace
         self._phases: dict[Process, tuple[Phase, float]] = {}
         self._waits_until: dict[Process, float] = {}  # fenced, and nobody has asked it to leave
+        self._leaves_since: dict[Process, float] = {}  # because it was asked to
         self._heard: dict[tuple[Process, Process], tuple[float, float]] = {}
 
     def heard(self, owner: Process, peer: Process) -> None:
@@ -52,6 +53,8 @@ class Lives:
         Raises:
             Violation: it serves, or is ready, without what it could have had.
         """
+        if process.node.life.is_leaving and not process.node.life.is_handing_over:
+            self._leaves_since.setdefault(process, self._clock.now)
         if process.node.life.is_handing_over:
             self._waits_until[process] = inf
         elif self._waits_until.get(process) == inf:
@@ -148,6 +151,22 @@ class Lives:
                 require(not told, f"{what}, which is no reason for that status")
             if departure.status is Status.FENCED:
                 self._check_succeeded(process)
+            says_fenced = departure.status is Status.FENCED
+            require(
+                says_fenced or not process.node.life.is_handing_over, f"{what}, though nobody has asked it to leave"
+            )
+            require(process.node.phase is Phase.FENCED or not says_fenced, f"{what}, and was not replaced")
+
+    def check_drain_ends(self, process: Process) -> None:
+        """A process that was asked to leave is gone when its time is over.
+
+        Raises:
+            Violation: it is not.
+        """
+        since = self._leaves_since.get(process)
+        if since is not None:
+            late_s = process.now - process.at(since) - process.settings.drain_timeout_s
+            require(late_s < 1.0, f"{process} should have left {late_s:.1f} s ago")
 
     def _check_succeeded(self, process: Process) -> None:
         """Who was replaced stays until the process that has replaced it knows all that it holds, if that is there."""

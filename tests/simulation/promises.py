@@ -152,6 +152,9 @@ class Promises:
         if not fate.removers and request.process.id == fate.id.node:
             live = request.process in fate.holders
             require(live, f"{request.process} answered ok {fate}, which it does not hold")
+        if request.process.id == fate.id.node:
+            is_first = fate.answered_at is None and fate.admitted_by is request.process
+            require(pushed.duplicate is not is_first, f"{request.process} says duplicate={pushed.duplicate} of {fate}")
         if fate.answered_at is None:
             self._check_copies(fate, request.process, pushed)
             fate.answered_at, fate.answered_by = now, request.process
@@ -285,6 +288,7 @@ class Promises:
             right = (outcome.body_bytes, outcome.content_type) == (len(fate.message.body), fate.message.content_type)
             require(right, f"{request.process} tells {outcome} of {fate}")
             if request.process.id == inspect.id.node:
+                self.deliveries.leases.check_inspected(request.process, inspect.id, outcome)
                 live = self._copies.is_live(request.process, inspect.id)
                 require(live or fate.removers, f"{request.process} tells of {fate}, which it does not hold")
 

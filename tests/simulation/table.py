@@ -1,5 +1,8 @@
 """Which planted faults are caught, and after how many seeds."""
 
+from functools import partial
+from multiprocessing import Pool
+
 from attrs import frozen
 
 from tests.simulation.planted import Planted, catalogue
@@ -27,13 +30,17 @@ def catch(planted: Planted, seeds_max: int, first: int = 1) -> Catch:
     return Catch(planted, 0, 0, "")
 
 
-def print_table(seeds_max: int) -> int:
+def print_table(seeds_max: int, jobs: int) -> int:
     """Print the table, as Markdown; an exit status."""
     print("| rule | planted fault | name | caught after |\n| --- | --- | --- | --- |")
     missed = 0
-    for planted in catalogue.values():
-        caught = catch(planted, seeds_max)
-        missed += not caught.seeds
-        after = f"{caught.seeds} seed{'s' * (caught.seeds > 1)}" if caught.seeds else f"not in {seeds_max} seeds"
-        print(f"| {planted.rule} | {planted.what} | `{planted.name}` | {after} |", flush=True)
+    with Pool(jobs) as pool:
+        for name, seeds in pool.imap(partial(_seeds_until_caught, seeds_max), catalogue):
+            missed += not seeds
+            after = f"{seeds} seed{'s' * (seeds > 1)}" if seeds else f"not in {seeds_max} seeds"
+            print(f"| {catalogue[name].rule} | {catalogue[name].what} | `{name}` | {after} |", flush=True)
     return bool(missed)
+
+
+def _seeds_until_caught(seeds_max: int, name: str) -> tuple[str, int]:
+    return name, catch(catalogue[name], seeds_max).seeds
