@@ -66,12 +66,9 @@ class Ticket:
         return self.role is Role.OWNER and self.incarnation < greatest
 
     def tell_records(self, first: int) -> tuple[tuple[KeyRecord, ...], bool]:
-        """Some records, from that one on, and whether there are more; once all are told, none is kept."""
+        """Some records, from that one on, and whether there are more; the same again when a request is repeated."""
         some = tuple(self.records[first : first + keys_per_request_max])
-        are_left = len(self.records) > first + len(some)
-        if not are_left:
-            self.records = []
-        return some, are_left
+        return some, len(self.records) > first + len(some)
 
 
 class HeldCopy:
@@ -315,6 +312,7 @@ class Holder:
             return NoSession(self._node, self._boot)
         if ticket is None or not held.hears(now, ticket):
             return self._fenced(held)
+        ticket.records = []  # its opener has read them: it is in session
         changed = False
         for record in delta.keys:  # first: they tell a removal from a push that was taken back
             changed |= held.learn(now, record)
@@ -345,6 +343,7 @@ class Holder:
             return NoSession(self._node, self._boot)
         if not held.hears(now, ticket):
             return self._fenced(held)
+        ticket.records = []
         copy = held.copy
         put: list[Put] = []
         bytes_left = chunk_bytes_max

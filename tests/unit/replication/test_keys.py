@@ -6,7 +6,7 @@ from dqtw.core.copy import Copy
 from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyMemory, KeyRecord, body_digest
 from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Applied, Delta, Fetched, Open, Opened, Page
+from dqtw.core.peer_messages import Applied, Delta, Fetched, Open, Opened, Page, Paged
 from dqtw.core.session import Session, keys_per_request_max
 
 from .cluster import Cluster, cluster, key_at
@@ -546,3 +546,22 @@ def test_rule_15_a_message_taken_in_again_is_told_no_later_than_the_removal_of_i
     world.kill("c")
     world.settle(0.1)
     assert any(b"once" in world.bodies(at, "a") for at in ("b", "c2"))
+
+
+def test_rule_15_a_page_of_records_that_a_proxy_asks_for_twice_is_the_same_page() -> None:
+    """It swallows the first answer, and the opener takes the second for the whole truth."""
+    world = cluster("a", "b")
+    now, held = world.processes["b"].latest, world["b"].holder.held["a"]
+    for n in range(keys_per_request_max + 1):
+        held.keys.learn(now, KeyRecord(f"k{n}", MessageId("a", "0" * 26, n + 1), b"d" * 16, 0.0))
+    pages = world.hold(Page, by="a", at="b")
+    held.changed_elsewhere()
+    world.settle(1.5)
+    [page] = pages.items
+    answers = world.hold(Paged, by="a", at="b")
+    world.deliver(page)
+    answers.items.clear()
+    pages.open()
+    answers.open()
+    assert world.in_session("a") == ["b"]
+    assert len(world["a"].owner.keys) == keys_per_request_max + 1
