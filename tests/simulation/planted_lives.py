@@ -77,7 +77,7 @@ def unknown_without_asking() -> list[Patch]:
 
 @planted("10", "a starting node fences a process of its id that is alive")
 def fence_the_living() -> list[Patch]:
-    return [(Start, "_is_twin", no)]
+    return [(Start, "_hears_twin", no)]
 
 
 # Rule 11: fencing.
