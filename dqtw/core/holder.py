@@ -78,7 +78,7 @@ class HeldCopy:
         greatest: the greatest incarnation of the owner that was heard of.
         owner_boot: the process that opened as the owner last.
         heard_at: when that process was last heard.
-        synced_once: the owner has said, since this process started, that this copy lacks nothing.
+        synced_once: the owner has said, since this process was alone with its id, that this copy lacks nothing.
         in_sync: it has said so, and nothing else has changed this copy since.
         shared: messages of this copy were given to another peer since the owner's last delta.
         ready: how many messages the owner could deliver when it last spoke.
@@ -235,9 +235,15 @@ class Holder:
 
     def begin_again(self, gap_s: float) -> None:
         """This process itself was not running: that owners were silent meanwhile proves nothing."""
+        self.was_away()
         for held in self.held.values():
             if held.heard_at is not None:
                 held.heard_at += gap_s
+
+    def was_away(self) -> None:
+        """Another process of this node may have been given what this one was not; each owner's next delta will tell."""
+        for held in self.held.values():
+            held.synced_once = False
 
     def tidy(self, now: float) -> None:
         """Forget what need not be remembered any longer."""

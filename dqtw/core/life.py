@@ -111,6 +111,7 @@ class Life:
 
     def _take_incarnation(self, now: float, incarnation: str) -> None:
         self._owner.links.end_all(now)
+        self._holder.was_away()  # until now, another process may have been this node
         self._owner.incarnation = incarnation
         if self.address and incarnation:
             self._peers.learn({self._settings.node: (incarnation, self.address)})

@@ -149,7 +149,7 @@ class Asked:
         greatest: the greatest incarnation of its owner that was heard of; empty: none.
         owner_boot: the process that opened as its owner last; empty: none did.
         heard_s_ago: since when that process has been silent.
-        synced_once: this copy lacked nothing at some time since this process started.
+        synced_once: this copy lacked nothing at some time since this process was alone with its id.
         in_sync: the owner of the greatest incarnation has said that this copy lacks nothing, and nothing changed since.
         leaving: this node is about to stop.
         fenced: it was replaced, and stays until others hold all that it holds.

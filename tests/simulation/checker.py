@@ -93,7 +93,9 @@ class Checker:
     def arrived(self, source: Process, target: Process, ticket: int, asking: Asking) -> None:
         """A peer's request has come to a process."""
         if isinstance(asking.request, Delta) and asking.request.queue == source.id:
-            self.lives.heard(source, target)
+            held = target.node.holder.held.get(source.id)
+            if held is not None and held.find(asking.request.token) is not None:  # else it can't tell who speaks
+                self.lives.heard(source, target)
         if isinstance(asking.request, Forward):
             self.requests.begin(Request(asking.request.command, target, ticket, self._clock.now, source))
 

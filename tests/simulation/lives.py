@@ -79,8 +79,16 @@ class Lives:
                     missed = since <= process.born_at and self._could_reach(process, holder)
                     require(not missed, f"{process} serves without {fate}, which {holder} holds")
                 lost = not fate.holders or self._ledger.is_lost_lawfully(fate) or fate.is_astray
+                lost = lost or self._has_asked_an_older_one(process, fate)
                 require(lost or not is_sure, f"{process} serves without {fate}, and was in no hurry")
                 fate.is_astray = True
+
+    def _has_asked_an_older_one(self, process: Process, fate: Fate) -> bool:
+        """Whether a peer that was joined is an older process than one of its node that held this: one can be asked."""
+        boots = {opener.peer.boot for opener in process.node.owner.links if opener.is_joined}
+        asked = [each for each in self.processes if each.node.boot in boots]
+        held_by = [*fate.holders, *(each for _, each in fate.lost_by)]
+        return any(one.id == other.id and one.born_at < other.born_at for one in asked for other in held_by)
 
     def _may_have_given_up(self, process: Process) -> bool:
         """Whether it has waited for as long as it was told to wait for peers that can't be reached."""

@@ -750,3 +750,44 @@ def test_rule_10_a_peer_that_restarts_does_not_make_the_first_silent() -> None:
     world.settle(10)
     assert (phase(world, "a"), phase(world, "a2")) == (Phase.SERVING, Phase.STARTING)
     assert world.ack("a2", kept).code == "starting"
+
+
+# Rule 9 (b): a copy that was in sync with another process of its node in between proves nothing.
+
+
+def test_rule_09b_a_standby_that_has_taken_over_does_not_count_for_what_it_knew_before() -> None:
+    """c2 was in sync; then c was, and was given a push that c2 never saw."""
+    world = cluster("a", "b", "c")
+    world.start("c", at="c2")
+    world.settle(0.1)
+    held = world["c2"].holder.held["a"]
+    held.synced_once = True  # as after a session of a with this process, before c came back
+    world.push("a", b"kept")
+    world.settle(0.3)
+    world.pause("b")
+    world.kill("a")
+    world.kill("c")
+    world.settle(8)
+    assert world["c2"].incarnation
+    world.start("a", start_wait_s=1000)
+    world.settle(20)
+    assert phase(world, "a") is Phase.STARTING
+    world.resume("b")
+    world.settle(8)
+    assert world.bodies("a", "a") == [b"kept"]
+
+
+def test_rule_09b_who_stood_still_counts_only_once_its_owner_has_said_so_again() -> None:
+    """Another process may have been that node meanwhile; a healthy session says so with the next delta."""
+    world = cluster("a", "b", "c")
+    held = world["b"].holder.held["a"]
+    assert held.synced_once
+    world.cut("a", "b")
+    world.pause("b")
+    world.settle(3)
+    world.resume("b")
+    world.settle(0.1)
+    assert not held.synced_once
+    world.heal()
+    world.settle(4)
+    assert held.synced_once
