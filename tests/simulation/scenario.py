@@ -58,6 +58,7 @@ class Scenario:
     size: int
     max_bytes: int
     max_message: int
+    lease_s: float
     key_memory_s: float
     push_timeout_s: float
     start_wait_s: float
@@ -85,6 +86,7 @@ class Scenario:
             size=self.size,
             max_bytes=self.max_bytes,
             max_message=self.max_message,
+            lease_s=self.lease_s,
             push_timeout_s=self.push_timeout_s,
             key_memory_s=self.key_memory_s,
             start_wait_s=self.start_wait_s,
@@ -136,6 +138,7 @@ def draw(seed: int) -> Scenario:
         size=random.choice([1, 2, 3, 5, 8, 16, 64, 1000]),
         max_bytes=random.choice([2**30, 2**30, 400]),
         max_message=random.choice([1024, 1024, 100]),
+        lease_s=Random(f"{seed}/lease").choice([60.0, 60.0, 60.0, 0.3]),
         key_memory_s=random.choice([600.0, 600.0, 20.0, 3.0]),
         push_timeout_s=random.choice([10.0, 10.0, 2.0, 0.3]) if not quiet else 10.0,
         start_wait_s=random.choice([30.0, 10.0, 4.0]),

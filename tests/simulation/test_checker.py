@@ -10,6 +10,7 @@ from tests.simulation.test_simulation import pool
 
 rules = 18
 known_seeds = {
+    "take_from_others": 1,
     "forget_the_withdrawn": 1,
     "reuse_ids": 1,
     "show_early": 1,
