@@ -50,6 +50,7 @@ class Checker:
         self._turns = 0
         self._answered_now: dict[MessageId, Process] = {}
         self._renewed: list[Fate] = []
+        self._synced_once: set[tuple[Process, str]] = set()
 
     def watch(self, network: Network) -> None:
         """Look at what goes over this network, too."""
@@ -96,11 +97,15 @@ class Checker:
             held = target.node.holder.held.get(source.id)
             if held is not None and held.find(asking.request.token) is not None:  # else it can't tell who speaks
                 self.lives.heard(source, target)
+            if asking.request.synced:
+                self._synced_once.add((target, source.id))
         if isinstance(asking.request, Forward):
             self.requests.begin(Request(asking.request.command, target, ticket, self._clock.now, source))
 
     def answered(self, source: Process, asking: Asking, sent_at: float, answer: PeerAnswer) -> None:
         """A peer's answer has come back."""
+        if asking.call in source.node.peers.calls._then:
+            self.lives.answered(source, asking.peer, answer)
         if isinstance(answer, Opened | Paged | Applied) and getattr(asking.request, "queue", "") == source.id:
             self.promises.deliveries.confirm(source, asking.peer, sent_at)
 
@@ -118,6 +123,10 @@ class Checker:
         self._renewed.clear()
         self.requests.begin_turn()
         self.room.turn(process)
+        for effect in effects:
+            if isinstance(effect, Asking):
+                self.lives.asked(process, effect.peer)
+                self._check_synced(process, effect)
         for ticket, outcome in answers:
             self._meet(now, process, ticket, outcome)
         for change in self.copies.changes(process):
@@ -133,6 +142,15 @@ class Checker:
         self._turns += 1
         if self._turns % whole_look_every == 0:
             self.look_at_all()
+
+    def _check_synced(self, owner: Process, asking: Asking) -> None:
+        """An owner says that a peer lacks nothing when that is so, and when it has everything itself."""
+        if isinstance(asking.request, Delta) and asking.request.synced:
+            session = owner.node.owner.links[asking.peer].session
+            is_owner = owner.node.life.has_served and owner.node.phase is not Phase.FENCED
+            require(is_owner, f"{owner} says that {asking.peer} lacks nothing, and may lack something itself")
+            equal = session is None or (session.owes_nothing and not session.need)
+            require(equal, f"{owner} says that {asking.peer} lacks nothing, and is not equal with it")
 
     def _meet(self, now: float, process: Process, ticket: int, outcome: Outcome | Outcomes) -> None:
         """Messages may come and go within one turn: learn of them from the answers."""
@@ -155,6 +173,7 @@ class Checker:
         for id, message in change.held.items():
             is_new = id not in self.ledger.fates
             fate = self.ledger.meet(now, id, message, process)
+            fate.removers |= self.promises.asked_ahead.pop(id, {})
             self.ledger.held(now, fate, process)
             if is_new:
                 admitted.append(fate)
@@ -173,6 +192,7 @@ class Checker:
         fate = self.ledger.fates.get(id)
         require(fate is not None, f"{process} knows {short(id)} as removed, an id that was never given")
         assert fate is not None
+        fate.removers |= self.promises.asked_ahead.pop(id, {})
         was_held = fate.holders.pop(process, None) is not None
         if fate.removed_at is not None:
             if process.id == id.node and now - fate.removed_at > self._scenario.key_memory_s / 2:
@@ -252,7 +272,8 @@ class Checker:
             Violation: something is wrong that no single change has shown.
         """
         for process in self.alive():
-            if not process.is_paused and not process.is_in_turn:
+            is_waking = process.paused_at == self._clock.now  # it has yet to see what time it is
+            if not process.is_paused and not process.is_in_turn and not is_waking:
                 self.copies.check_whole(process)
                 self._check_queue(process)
                 self._check_sessions(process)
@@ -288,6 +309,8 @@ class Checker:
         """A copy that is in sync has nothing that its owner does not know."""
         owners = {owner.node.boot: owner for owner in self.alive() if owner.node.phase is not Phase.FENCED}
         for queue, held in process.node.holder.held.items():
+            told = not held.synced_once or (process, queue) in self._synced_once
+            require(told, f"{process} says that it was once in sync with {queue}, which never said so")
             owner = owners.get(held.owner_boot)
             if held.in_sync and owner is not None and not owner.is_in_turn:
                 more = held.copy.seen - owner.node.owner.copy.seen

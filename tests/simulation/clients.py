@@ -194,6 +194,9 @@ class Clients:
 
     def _choose(self) -> Command:
         dice = self._random.random()
+        if self._scenario.guesses and self._known and self._random.random() < 0.15:
+            last = max(self._known[-lately:], key=lambda id: (id.incarnation, id.n))
+            return Ack(MessageId(last.node, last.incarnation, last.n + self._random.randint(1, 3)))
         if dice < 0.42:
             return self._push()
         if dice < 0.66 or not self.hands:
@@ -213,6 +216,8 @@ class Clients:
         if random.random() < 0.2:
             body += b"." * random.choice([50, 110, 300, 500])
         key = f"k{self._pushes}" if random.random() < self._scenario.key_share else None
+        if self._scenario.borrows_keys and self._old and random.random() < 0.2:
+            key = random.choice(self._old[-lately:]).key  # for another message: a client gone wrong
         wait_s = random.choice([0.0, 0.0, 0.5, 5.0])
         push = Push(body, random.choice(["text/plain", "application/json"]), key, wait_s)
         if key is not None:

@@ -48,6 +48,7 @@ class Faults:
             "slow": self._slow,
             "storm": self._storm,
             "detour": self._detour,
+            "decline": self._decline,
         }
 
     def begin(self) -> None:
@@ -356,6 +357,15 @@ class Faults:
             self._world.trace.line("", f"what goes to {urls[0]} comes to {urls[1]}")
             self._network.detours[urls[0]] = urls[1]
             self._later(self._while_s(), lambda: self._end_detour(urls[0]))
+
+    def _decline(self) -> None:
+        """A node has another secret, version or cluster name than the others, for a while."""
+        url = self._random.choice(self._urls() or [""])
+        self._world.trace.line("", f"who asks at {url} is declined")
+        self._network.declining[url] += 1
+        if self._flip():  # a start, above all, must not take that for silence
+            self._later(1.0, self._crash)
+        self._later(self._while_s(), lambda: self._network.declining.subtract([url]))
 
     def _end_detour(self, url: str) -> None:
         self._network.detours.pop(url, None)

@@ -4,6 +4,7 @@ from math import inf
 
 from dqtw.core.leaving import Departure, Status
 from dqtw.core.life import Phase
+from dqtw.core.peer_messages import Failed, PeerAnswer
 from tests.simulation.clock import Clock
 from tests.simulation.copies import knows_removed
 from tests.simulation.ledger import Fate, Ledger
@@ -15,6 +16,7 @@ from tests.simulation.violation import require
 heard_lately_s = 1.2  # of an owner that speaks each second
 silent_s = 2.0
 silent_for_sure_s = 10.0
+unreachable_s = 3.0
 told_within_s = 1.0  # each asks every half second
 held_lately_s = 10.0  # a peer that died may have been counted on for so long
 
@@ -34,6 +36,7 @@ class Lives:
         self._trace = trace
         self._phases: dict[Process, tuple[Phase, float]] = {}
         self._waits_until: dict[Process, float] = {}  # fenced, and nobody has asked it to leave
+        self._answered_at: dict[tuple[Process, str], float] = {}  # the last answer, or else the first request
         self._leaves_since: dict[Process, float] = {}  # because it was asked to
         self._heard: dict[tuple[Process, Process], tuple[float, float]] = {}
 
@@ -42,6 +45,16 @@ class Lives:
         now = self._clock.now
         since, last = self._heard.get((owner, peer), (now, now))
         self._heard[owner, peer] = (since if now - last < silent_s else now), now
+
+    def asked(self, process: Process, peer: str) -> None:
+        """A process asks a peer for something."""
+        self._answered_at.setdefault((process, peer), process.now)
+
+    def answered(self, process: Process, peer: str, answer: PeerAnswer) -> None:
+        """A peer has answered a process that waits for it, whatever it says."""
+        is_its_own = getattr(answer, "node", peer) == peer  # and not of a node to whom the request was misled
+        if is_its_own and not isinstance(answer, Failed):
+            self._answered_at[process, peer] = process.now
 
     def _phase(self, process: Process) -> Phase | None:
         """What the process was after its latest turn."""
@@ -72,6 +85,7 @@ class Lives:
 
     def _check_recovered(self, process: Process) -> None:
         """Who serves has all that a peer holds that it could reach, or knows enough peers to have all there is."""
+        self._check_silence(process)
         is_sure = not self._may_have_given_up(process) and not process.node.owner.links.all_joined()
         for fate in self._ledger.of_queue(process.id):
             if fate.is_owed and process not in fate.holders:
@@ -82,6 +96,13 @@ class Lives:
                 lost = lost or self._has_asked_an_older_one(process, fate)
                 require(lost or not is_sure, f"{process} serves without {fate}, and was in no hurry")
                 fate.is_astray = True
+
+    def _check_silence(self, process: Process) -> None:
+        """Who serves without what a peer holds has had no answer of it for a while, not even that it declines."""
+        for opener in process.node.owner.links:
+            silent_s = process.now - self._answered_at.get((process, opener.peer.id), process.now)
+            away = opener.is_joined or silent_s >= unreachable_s - 1e-3
+            require(away, f"{process} serves, and {opener.peer.id} has not given all, silent for {silent_s:.1f} s")
 
     def _has_asked_an_older_one(self, process: Process, fate: Fate) -> bool:
         """Whether a peer that was joined is an older process than one of its node that held this: one can be asked."""

@@ -1,12 +1,13 @@
 """The links between nodes: whatever a network, or a proxy on the way, may do to a request and to its answer."""
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
 from attrs import define, frozen
 
-from dqtw.core.peer_messages import Asking, Failed, PeerAnswer
+from dqtw.core.peer_messages import Asking, Declined, Failed, PeerAnswer
 from tests.simulation.clock import Clock
 from tests.simulation.process import Process
 from tests.simulation.scenario import Weather
@@ -55,6 +56,7 @@ class Network:
     Attributes:
         listeners: which process has taken which address.
         detours: addresses at which something on the way lets another one answer.
+        declining: addresses at which whoever asks is told that nobody speaks with it, and how often that was begun.
         names: finds a node's present process for those who ask at an address that nobody has; None: nobody knows.
         trouble: when a link, from a process to a node, last did not carry something in time.
         weather: what happens to messages.
@@ -63,6 +65,7 @@ class Network:
     def __init__(self, clock: Clock, random: Random, weather: Weather, trace: Trace, witness: Witness) -> None:
         self.listeners: dict[str, Process] = {}
         self.detours: dict[str, str] = {}
+        self.declining: Counter[str] = Counter()
         self.trouble: dict[tuple[Process, str], float] = {}
         self.weather = weather
         self.storm = Storm()
@@ -95,6 +98,7 @@ class Network:
         self.slow.clear()
         self.black_holes.clear()
         self.detours.clear()
+        self.declining.clear()
 
     def is_cut(self, source: str, target: str) -> bool:
         """Whether nothing gets through."""
@@ -147,6 +151,11 @@ class Network:
             if asking.url not in self.black_holes:
                 refused = Failed("connection refused", was_sent=is_one_of_two)  # a proxy says so, and not what it tried
                 self._return(source, asking, None, local, refused)
+            return
+        if self.declining[asking.url] > 0:
+            self._note_trouble(source, asking.peer, "declined")
+            declined = Failed("the connection was lost") if is_one_of_two else Declined("the secret is another")
+            self._return(source, asking, None, local, declined)
             return
         if target.is_paused:
             self._note_trouble(source, asking.peer, "slow")

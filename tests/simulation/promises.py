@@ -63,7 +63,9 @@ class Promises:
         self._network = network
         self._trace = trace
         self._alive = alive
+        self.asked_ahead: dict[MessageId, dict[object, float]] = {}
         self._keys: dict[str, list[MessageId]] = {}
+        self._bodies: dict[str, set[bytes]] = {}  # of each key
 
     # What a request may do.
 
@@ -72,10 +74,14 @@ class Promises:
         match request.command:
             case Push():
                 self._ledger.pushed(request.command.body).may_be += 1
+                if request.command.key is not None:
+                    self._bodies.setdefault(request.command.key, set()).add(request.command.body)
             case Ack():
                 fate = self._ledger.fates.get(request.command.id)
                 if fate is not None:
                     fate.removers[request] = now
+                else:
+                    self.asked_ahead.setdefault(request.command.id, {})[request] = now
 
     def die(self, process: Process) -> None:
         """Nothing will be answered there."""
@@ -120,7 +126,9 @@ class Promises:
         if isinstance(outcome, Pushed):
             self._pushed(now, request, push, outcome)
             return
-        require(not isinstance(outcome, KeyReused), f"{request.process} calls key {push.key} reused, and it is not")
+        if isinstance(outcome, KeyReused):
+            is_reused = push.key is not None and len(self._bodies.get(push.key, ())) > 1
+            require(is_reused, f"{request.process} calls key {push.key} reused, and it is not")
         if isinstance(outcome, TooLarge):
             limit = min(self._scenario.max_message, self._scenario.max_bytes)
             require(len(push.body) > limit, f"{request.process} calls {len(push.body)} bytes too large")
@@ -200,6 +208,9 @@ class Promises:
             return
         if isinstance(outcome, Done):
             require(fate.removed_at is not None, f"{request.process} says that {fate} is removed, and it is not")
+            at_once = request.was_waiting and fate.removed_at == request.begun_at
+            may = not at_once or fate.admitted_by is not request.process
+            require(may, f"{request.process} has removed {fate}, which waited for its copies")
             self._acked(now, fate, request)
         elif isinstance(outcome, Unknown):
             self._check_unknown(request, fate)

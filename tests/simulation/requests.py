@@ -16,6 +16,7 @@ class Request:
 
     Attributes:
         source: the process that has forwarded it; None: a client's own.
+        was_waiting: it names a message that waited for its copies then.
     """
 
     command: Forwardable
@@ -23,6 +24,7 @@ class Request:
     ticket: int
     begun_at: float
     source: Process | None = None
+    was_waiting: bool = False
 
 
 class Requests:
@@ -35,6 +37,8 @@ class Requests:
     def begin(self, request: Request) -> None:
         """A request has come to a process."""
         self._open.setdefault(request.process, {})[request.ticket] = request
+        if isinstance(request.command, Ack):
+            request.was_waiting = request.process.node.owner.queue.is_waiting(request.command.id)
 
     def end(self, process: Process, ticket: int) -> Request | None:
         """It is answered, or forgotten."""

@@ -49,6 +49,8 @@ class Scenario:
         is_advertised: whether processes tell their address, so that they may move.
         is_named: whether a node that has moved is found under its old address, too.
         is_clock_set: whether the wall clocks of starting processes agree.
+        borrows_keys: whether clients use a key again for another message.
+        guesses: whether clients acknowledge messages of which nobody has told them.
     """
 
     seed: int
@@ -76,6 +78,8 @@ class Scenario:
     is_gated: bool
     clock_drift: float
     is_clock_set: bool
+    borrows_keys: bool
+    guesses: bool
 
     def settings(self, node: str, urls: dict[str, str], advertise: str) -> NodeSettings:
         """What a process of this node is told when it starts."""
@@ -117,6 +121,10 @@ fault_kinds = {
 }
 detour_weight = 6
 detour_share = 0.1  # of the seeds; the others draw as if there were no such fault
+decline_weight = 6
+decline_share = 0.1
+borrowed_keys_share = 0.1
+guess_share = 0.15
 
 
 def draw(seed: int) -> Scenario:
@@ -129,6 +137,8 @@ def draw(seed: int) -> Scenario:
         kinds = tuple((kind, weight) for kind, weight in kinds if kind not in ("zombie", "standby"))
     if Random(f"{seed}/detours").random() < detour_share:
         kinds = (*kinds, ("detour", detour_weight))
+    if Random(f"{seed}/declined").random() < decline_share:
+        kinds = (*kinds, ("decline", decline_weight))
     weather = Weather(delay_s=random.choice([0.0005, 0.002, 0.02])) if quiet else _weather(random)
     return Scenario(
         seed=seed,
@@ -156,6 +166,8 @@ def draw(seed: int) -> Scenario:
         is_gated=random.random() < 0.4,
         clock_drift=0.0 if quiet else random.choice([0.0, 0.0, 0.02, 0.2]),
         is_clock_set=random.random() < 0.6,
+        borrows_keys=Random(f"{seed}/borrowed keys").random() < borrowed_keys_share,
+        guesses=Random(f"{seed}/guesses").random() < guess_share,
     )
 
 
