@@ -173,7 +173,6 @@ class Checker:
         for id, message in change.held.items():
             is_new = id not in self.ledger.fates
             fate = self.ledger.meet(now, id, message, process)
-            fate.removers |= self.promises.asked_ahead.pop(id, {})
             self.ledger.held(now, fate, process)
             if is_new:
                 admitted.append(fate)
@@ -192,10 +191,10 @@ class Checker:
         fate = self.ledger.fates.get(id)
         require(fate is not None, f"{process} knows {short(id)} as removed, an id that was never given")
         assert fate is not None
-        fate.removers |= self.promises.asked_ahead.pop(id, {})
         was_held = fate.holders.pop(process, None) is not None
         if fate.removed_at is not None:
-            if process.id == id.node and now - fate.removed_at > self._scenario.key_memory_s / 2:
+            is_forgotten = now - fate.removed_at > self._scenario.key_memory_s / 2
+            if process.id == id.node and (is_forgotten or fate.withdrawn_by is not None):
                 self._renew(process, fate)  # without the record of its key, a removal looks like a withdrawal
             return
         verb = "has removed" if was_held else "knows as removed"
@@ -204,7 +203,7 @@ class Checker:
             self._withdrawn(now, process, fate, verb)
         elif answered and fate.withdrawn_by and process.id == id.node and self._renew(process, fate):
             pass  # it is on the queue still, under another id
-        elif fate.removers or self._is_delivered(fate, process):
+        elif fate.removers or self._was_asked_ahead(fate, process) or self._is_delivered(fate, process):
             may = process.id == id.node or fate.withdrawn_by is not None
             require(may, f"{process} {verb} {fate}, which its owner has not removed")
             fate.removed_at = now
@@ -219,6 +218,14 @@ class Checker:
         answered = fate.answered_by or self._answered_now.get(fate.id)
         may_be = process.id == fate.id.node and (answered is process or process is not fate.admitted_by)
         return may_be and self.promises.deliveries.take_out(fate, process)
+
+    def _was_asked_ahead(self, fate: Fate, process: Process) -> bool:
+        """Whether somebody has asked to remove it before it was there; then a get may have been faster all the same."""
+        fate.removers |= self.promises.asked_ahead.pop(fate.id, {})
+        get = self.requests.takes_out(process)
+        if fate.removers and get is not None:
+            fate.removers[get] = get.begun_at
+        return bool(fate.removers)
 
     def _withdrawn(self, now: float, process: Process, fate: Fate, verb: str) -> None:
         """Who took a push in may take it back, if it has not answered it; that must undo nobody else's answer."""
