@@ -473,3 +473,21 @@ def test_rule_05_a_push_that_has_its_peers_back_has_its_time_back() -> None:
     delta.open()
     world.settle(1)
     assert push.code == "Pushed"
+
+
+def test_rule_05_a_withdrawal_stays_in_doubt_until_every_member_knows_it() -> None:
+    """One peer's word is not enough: a successor may recover the push from another one, and answer its retry."""
+    world = cluster("a", "b", "c", push_timeout_s=1)
+    world.hold(Applied, by="a", at="c")
+    push = world.push("a")
+    world.settle(0.2)
+    world.cut("a", "c")
+    world.settle(8)
+    assert push.code == "uncertain"
+    pushes = world["a"].owner.intake.pushes
+    assert not world.copy("b", "a").live
+    assert len(pushes.unsure()) == 1
+    world.gates.clear()
+    world.heal()
+    world.settle(3)
+    assert not pushes.unsure()

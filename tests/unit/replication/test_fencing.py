@@ -1199,3 +1199,37 @@ def test_rule_12_who_opens_a_copy_of_a_leaving_node_is_told_so() -> None:
     world.deliver(Item(world.processes["a"], "b", 0, opened))
     answers = [each.what for each in world.sent[since:] if isinstance(each.what, Opened)]
     assert [answer.leaving for answer in answers] == [True]
+
+
+# Rule 11: what is answered at the moment of fencing, and after it.
+
+
+def test_rule_11_an_ack_that_is_under_way_to_the_peer_that_fences_is_not_answered_with_success() -> None:
+    """With that peer's session ends the last one that was waited for; the successor may know nothing of the removal."""
+    world = keeping("a", "b")
+    [kept] = world.copy("a", "a").live
+    delta = world.hold(Delta, by="a", at="b", when=lambda delta: bool(delta.gone))
+    ack = world.ack("a", kept)
+    world.settle()
+    assert ack.code == ""
+    delta.answer(FencedOff("b", world["b"].boot, fresh_incarnation(2 * wall_ms_at_start, bytes(10))))
+    assert ack.code == "uncertain"
+
+
+def test_rule_11_a_fenced_node_removes_nothing_as_long_as_it_stays() -> None:
+    """Its queue is another process's; what it holds it only gives away."""
+    world = keeping("a", "b", "c")
+    [kept] = world.copy("a", "a").live
+    world.pause("a")
+    world.settle(4)
+    world.start("a", at="a2")
+    world.settle(4)
+    world.hold(Opened, by="a")
+    world.resume("a")
+    world.hold(Asked, by="a")
+    world.settle(2)
+    assert world["a"].phase is Phase.FENCED
+    ack = world.ack("a", kept)
+    world.settle(1)
+    assert ack.code == "fenced"
+    assert kept in world.copy("a", "a").live

@@ -791,3 +791,35 @@ def test_rule_09b_who_stood_still_counts_only_once_its_owner_has_said_so_again()
     world.heal()
     world.settle(4)
     assert held.synced_once
+
+
+def test_rule_07_a_push_that_waits_for_a_slot_leaves_their_places_to_those_that_are_on_their_way() -> None:
+    """The queue is empty, and its only place belongs to a message that a peer has."""
+    world, slow = rescue_from_a_late_peer(1, size=1)
+    world.settle(1.5)
+    assert slow.items
+    push = world.push("a", b"waits", wait_s=4)
+    world.settle(2)
+    assert push.code == ""
+    assert not world.copy("a", "a").live
+    slow.open()
+    world.settle(3)
+    assert push.code == "full"
+    assert len(world.copy("a", "a").live) == 1
+
+
+def test_rule_13_a_peer_that_fails_for_a_moment_is_waited_for() -> None:
+    """It may be the only one that has the messages of a dead owner."""
+    world = cluster("a", "b", "c")
+    world.kill("c")
+    world.settle(4)
+    world.kill("a")
+    world.hold(Opened, by="a", at="b", when=lambda opened: opened.digest.seen.queue == "c")
+    world.start("a")
+    world.settle(3.5)
+    assert phase(world, "a") is Phase.SERVING
+    world.refuse("b")
+    world.settle(1.2)
+    assert not world["a"].life.was_ready
+    world.settle(4)
+    assert world["a"].life.was_ready
