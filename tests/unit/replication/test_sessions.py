@@ -8,21 +8,24 @@ import pytest
 
 from dqtw.core.copy import Copy, digest_ints_max
 from dqtw.core.id_set import IdSet
+from dqtw.core.life import Phase
 from dqtw.core.message import Message, MessageId
 from dqtw.core.peer_messages import (
     Applied,
     Asked,
     Delta,
+    Fetch,
     Fetched,
     NoSession,
     Open,
     Opened,
     Paged,
+    Put,
     Role,
 )
 from dqtw.core.session import Session, chunk_messages_max
 
-from .cluster import Cluster, cluster, keeping
+from .cluster import Cluster, Gate, cluster, keeping
 
 old = "01HF0000000000000000000000"
 page_ids = 8_400  # every second one removed: more than a page of a digest can tell
@@ -798,3 +801,89 @@ def test_rule_02_those_who_open_a_copy_do_not_push_its_owner_out() -> None:
     since = len(world.events)
     world.settle(2)
     assert [event.what for _, event in world.events[since:]] == []
+
+
+# What comes to be known while a peer's digest is read, page by page.
+
+
+def reading_of_c(*, live: Iterable[MessageId] = (), removed: Iterable[MessageId] = ()) -> tuple[Cluster, Gate, Gate]:
+    """A process of a has read one page of c's digest, and not the next; what b tells of its copy is on its way."""
+    world = Cluster("a", "b", "c")
+    world.cut("b", "c")
+    world.start("b")
+    world.start("c")
+    keep(world.copy("c", "a"), page_ids, removed=range(2, page_ids, 2))
+    for id in live:
+        world.copy("b", "a").put(id, Message(b"of b"))
+    world.copy("b", "a").gone(IdSet.of("a", removed))
+    told_by_b = world.hold(Opened, by="a", at="b", when=lambda opened: opened.digest.seen.queue == "a")
+    pages = world.hold(Paged, by="a", at="c")
+    world.start("a")
+    world.settle(1)
+    assert pages.items
+    return world, told_by_b, pages
+
+
+def test_rule_03_a_peer_whose_digest_is_being_read_is_told_of_a_removal_that_comes_meanwhile() -> None:
+    """Its page has been read already, and shows the message live."""
+    id = MessageId("a", old, 1)
+    world, told_by_b, pages = reading_of_c(removed=[id])
+    told_by_b.open()
+    assert world.copy("a", "a").knows_removed(id)
+    pages.open()
+    world.settle(4)
+    assert world.copy("c", "a").knows_removed(id)
+
+
+def test_rule_03_a_peer_whose_digest_is_being_read_is_told_of_a_message_that_comes_meanwhile() -> None:
+    """Its page has been read already, and does not show the message."""
+    id = MessageId("a", "01HE0000000000000000000000", 1)
+    world, told_by_b, pages = reading_of_c(live=[id])
+    told_by_b.open()
+    assert id in world.copy("a", "a").live
+    pages.open()
+    world.settle(4)
+    assert id in world.copy("c", "a").live
+
+
+def test_rule_07_what_a_peer_is_known_to_hold_counts_while_the_rest_of_its_digest_is_read() -> None:
+    """Its messages will need their places, whenever its session begins."""
+    world, _, _ = reading_of_c()
+    assert world["a"].owner.links.in_session() == []
+    assert world["a"].owner.links.needed > 1000
+
+
+# Rules 5 and 11: what others do with the owner's own copy.
+
+
+def test_rule_05_a_waiting_push_that_a_leaving_peer_has_fetched_is_in_doubt() -> None:
+    """It keeps what it fetched of the owner's own copy out of any session; nobody confirms for it."""
+    world = cluster("a", "b", "c", push_timeout_s=1)
+    gate = world.hold(Applied, by="a", at="c")
+    push = world.push("a", b"waits")
+    world.settle(0.1)
+    holder, now = world["a"].holder, world.processes["a"].latest
+    asked = Open("a", Role.COPY, "dqtw", "b", world["b"].boot, "", "nonce", 1024, ("a", "b", "c"), {})
+    opened = holder.answer(now, asked)
+    assert isinstance(opened, Opened)
+    fetched = holder.answer(now, Fetch("a", opened.token, 1, opened.digest.live))
+    assert isinstance(fetched, Fetched)
+    assert [put.body for put in fetched.put] == [b"waits"]
+    world.settle(1.2)
+    gate.open()
+    world.settle(1)
+    assert push.code == "uncertain"
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_rule_11_an_owner_that_meets_an_id_of_a_greater_incarnation_has_been_replaced(is_live: bool) -> None:
+    """Whoever brings it, and whatever became of the message."""
+    world = cluster("a", "b")
+    id = MessageId("a", "01Z00000000000000000000000", 1)
+    process = world.processes["a"]
+    if is_live:
+        process.node.owner.links.hold(process.latest, (Put(id, b"x", "text/plain", None, 0.0),))
+    else:
+        process.node.owner.links.remove(IdSet.of("a", [id]))
+    process.node.tick(process.latest)
+    assert process.node.phase is Phase.FENCED

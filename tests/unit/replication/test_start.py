@@ -823,3 +823,20 @@ def test_rule_13_a_peer_that_fails_for_a_moment_is_waited_for() -> None:
     assert not world["a"].life.was_ready
     world.settle(4)
     assert world["a"].life.was_ready
+
+
+def test_rule_10_a_start_that_has_chosen_does_not_open_with_a_peer_that_hears_the_first() -> None:
+    """The peer was silent while the second one chose, and is in session with the first still."""
+    world = cluster("a", "b", "c", copies=2)
+    world.cut("a", "b")
+    world.settle(6)
+    world.pause("c")
+    world.hold(Opened, by="a2", at="b")
+    world.start("a", at="a2")
+    world.settle(3.3)
+    assert world["a2"].incarnation
+    since = len(world.sent)
+    world.resume("c")
+    world.settle(1.5)
+    opens = [each for each in world.sent[since:] if asked_as_owner(each.what) and each.asker.address == "a2"]
+    assert not [each for each in opens if each.address == "c" and not each.is_answer]
