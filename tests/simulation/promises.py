@@ -65,6 +65,7 @@ class Promises:
         self._alive = alive
         self.asked_ahead: dict[MessageId, dict[object, float]] = {}
         self._keys: dict[str, list[MessageId]] = {}
+        self._told: set[tuple[Process, MessageId]] = set()  # who has answered a push with which id
         self._bodies: dict[str, set[bytes]] = {}  # of each key
 
     # What a request may do.
@@ -161,7 +162,9 @@ class Promises:
             live = request.process in fate.holders
             require(live, f"{request.process} answered ok {fate}, which it does not hold")
         if request.process.id == fate.id.node:
-            is_first = fate.answered_at is None and fate.admitted_by is request.process
+            has_told = fate.answered_by is request.process or (request.process, fate.id) in self._told
+            is_first = fate.admitted_by is request.process and not has_told
+            self._told.add((request.process, fate.id))
             require(pushed.duplicate is not is_first, f"{request.process} says duplicate={pushed.duplicate} of {fate}")
         if fate.answered_at is None:
             self._check_copies(fate, request.process, pushed)
