@@ -16,7 +16,7 @@ import pytest
 from tests.simulation.run import Result, run
 
 root = Path(__file__).parents[2]
-fresh_seeds = 200
+fresh_seeds = 160
 failed_before = (
     17,
     1_000_013,
