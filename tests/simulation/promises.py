@@ -162,10 +162,12 @@ class Promises:
             live = request.process in fate.holders
             require(live, f"{request.process} answered ok {fate}, which it does not hold")
         if request.process.id == fate.id.node:
-            has_told = fate.answered_by is request.process or (request.process, fate.id) in self._told
+            has_told = (request.process, fate.id) in self._told
             is_first = fate.admitted_by is request.process and not has_told
+            is_clear = has_told or fate.answered_by is not request.process  # else it may be there for an older one
+            right = pushed.duplicate is not is_first or not is_clear
             self._told.add((request.process, fate.id))
-            require(pushed.duplicate is not is_first, f"{request.process} says duplicate={pushed.duplicate} of {fate}")
+            require(right, f"{request.process} says duplicate={pushed.duplicate} of {fate}")
         if fate.answered_at is None:
             self._check_copies(fate, request.process, pushed)
             fate.answered_at, fate.answered_by = now, request.process
