@@ -50,7 +50,20 @@ class Withdrawal:
 
 
 class Pushes:
-    """The pushes of one owner that have no answer yet."""
+    """The pushes of one owner that have no answer yet.
+
+    begin ──▶ pending ──enough nodes hold it──▶ `Pushed`
+                 └──its time is up──▶ withdrawn ──all it was sent to know the removal──▶ `Unreplicated`
+                                          └──one of these left its session, or gave its copy away──▶ `Uncertain`
+
+    A pending push is *tainted* when the latter happens before its time is up: it may get its copies still, but if it is
+    taken back, that is `Uncertain` at once. *Unsure* are withdrawals of which some member may not know. A successor may
+    have recovered the message and answered it with success; so who is replaced undoes these removals.
+
+    A message that an earlier process took in is *adopted* when a retry asks for it. It is never taken back here, and
+    the retry is told of it when every member holds it; or that it is `Uncertain`, when its time is up before, or at
+    once if not all members are in session.
+    """
 
     def __init__(self, queue: str, copies: int, members: int, timeout_s: float, answer: AnswerTo) -> None:
         self._queue = queue
@@ -297,7 +310,7 @@ class Removals:
             self._answer(ticket, refusal)
 
     def pending_among(self, ids: IdSet) -> list[MessageId]:
-        """The pending removals that are among these ids, found in the shorter of the two."""
+        """The pending removals that are among these ids, which may be billions, in few ranges."""
         return [id for id in self._unaware if id in ids]
 
     def _settle(self, id: MessageId) -> None:

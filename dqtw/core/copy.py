@@ -57,15 +57,18 @@ def owed(mine: Digest, theirs: Digest) -> Owed:
 
 
 class Copy:
-    """What one node knows of one owner's queue. ``live`` ⊆ ``seen``; ``seen`` only grows.
+    """What one node knows of one owner's queue. ``live`` ⊆ ``seen``.
+
+    ``seen`` only grows, but for old incarnations that have nothing live (`prune`), and for removals that an owner which
+    was replaced takes back (`unsee`), lest they spread to what its successor has answered.
 
     Attributes:
         queue: the owner's node id.
         live: the messages that are on the queue as far as this copy knows.
         live_ids: the same ids, as ranges.
-        seen: every id this copy has ever held or known removed.
+        seen: every id this copy has held or known removed, but for these.
         body_bytes: the total of the live bodies.
-        version: another one after each change.
+        version: a greater one after each put, each removal, and each key record that its holder learns.
     """
 
     def __init__(self, queue: str) -> None:

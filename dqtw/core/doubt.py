@@ -38,7 +38,7 @@ class Doubt:
         self._links = links
         self._parked_max = parked_max
         self._parked: dict[int, Parked] = {}  # by ticket, the one that has waited longest first
-        self._since: float | None = None
+        self._since: float | None = None  # since when those in line for a message wait for fresh answers; None: nobody
 
     def __len__(self) -> int:
         return len(self._parked)
@@ -92,7 +92,7 @@ class Doubt:
         self._since = None
 
     def is_cleared(self, now: float) -> bool:
-        """Whether messages may be handed to those who wait; if not, the peers are asked."""
+        """Whether messages may be handed to those who wait; while not, this has the peers asked."""
         if not self._links.in_doubt(now):
             self._since = None
             return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from dqtw.core.holder import HeldCopy
 from dqtw.core.id_set import IdSet
@@ -20,9 +20,9 @@ class Exchange:
     """One copy on its way to be equal with one peer's; the home of its opener.
 
     Attributes:
-        rises: of the peer, when this began.
-        changes: of the copy, behind its owner's back, if nobody else has made any since this began.
-        version: of the copy, if nobody else has changed it at all.
+        rises: `Peer.rises` when this began; if that grows, another process may answer, and this counts for nothing.
+        changes: `HeldCopy.changes` when this began, and one more for each change that came by this exchange.
+        version: `Copy.version`, likewise: at the end it is the copy's own if nobody else has changed that meanwhile.
     """
 
     def __init__(
@@ -106,6 +106,18 @@ class Exchange:
         self.changes += 1
 
 
+class Equal(NamedTuple):
+    """A moment at which a copy here and a peer's were equal, and what `Exchange` had counted until then."""
+
+    at: float
+    rises: int
+    changes: int
+    version: int
+
+
+_never: Final = Equal(0.0, -1, 0, 0)
+
+
 class Exchanges:
     """All copies with all peers, one at a time with each peer."""
 
@@ -121,32 +133,31 @@ class Exchanges:
         self._entropy = entropy
         self._open_request = open_request
         self._running: dict[str, Exchange] = {}
-        self._done: dict[tuple[str, str], tuple[int, int, float, int]] = {}
-        self._told_by_owner: dict[tuple[str, str], int] = {}
-        self._retry_at: dict[tuple[str, str], float] = {}
-        self._everything_since: float | None = None
+        self._equal: dict[tuple[str, str], Equal] = {}  # the latest such moment, by queue and peer
+        self._told_by_owner: dict[tuple[str, str], int] = {}  # `Peer.rises` while the owner was there, in sync
+        self._retry_at: dict[tuple[str, str], float] = {}  # by queue and peer, too
+        self._everything_since: float | None = None  # since when this node is leaving: all is exchanged once more
 
     def include(self, held: HeldCopy) -> None:
-        """Bring one more copy together with every peer: this node's own queue, which it no longer owns."""
+        """Bring one more copy together with every peer: this node's own queue, which it does not serve, now or ever."""
         self._held[held.copy.queue] = held
 
     def want_everything(self, now: float) -> None:
         """Bring every copy together with every peer again, whether its owner is there or not: this node is leaving."""
         self._everything_since = now
 
-    def was_done(self, queue: str, peer: Peer, since: float = 0.0) -> bool:
+    def was_equal(self, queue: str, peer: Peer, since: float = 0.0) -> bool:
         """Whether this node's copy was equal with the peer's at some moment since, in the peer's present process."""
-        rises, _, at, _ = self._done.get((queue, peer.id), (-1, 0, 0.0, 0))
-        return rises == peer.rises and at >= since
+        equal = self._equal.get((queue, peer.id), _never)
+        return equal.rises == peer.rises and equal.at >= since
 
-    def is_done(self, now: float, queue: str, peer: Peer, since: float) -> bool:
+    def is_equal(self, now: float, queue: str, peer: Peer, since: float) -> bool:
         """Whether it was, and the copy here is the same still, but for what its owner, who goes on, has changed."""
-        if not self.was_done(queue, peer, since):
+        if not self.was_equal(queue, peer, since):
             return False
-        _, changes, _, version = self._done[queue, peer.id]
-        held = self._held[queue]
-        is_same = version == held.copy.version or self._owner_goes_on(now, queue, held)
-        return changes == held.changes and is_same
+        equal, held = self._equal[queue, peer.id], self._held[queue]
+        is_same = equal.version == held.copy.version or self._owner_goes_on(now, queue, held)
+        return equal.changes == held.changes and is_same
 
     def _owner_goes_on(self, now: float, queue: str, held: HeldCopy) -> bool:
         if queue not in self._peers:
@@ -172,7 +183,7 @@ class Exchanges:
         if running.opener.stage is not Stage.DOWN:
             running.opener.pump(now)
         if running.opener.is_settled:
-            self._done[running.copy.queue, peer.id] = (running.rises, running.changes, now, running.version)
+            self._equal[running.copy.queue, peer.id] = Equal(now, running.rises, running.changes, running.version)
             self._retry_at[running.copy.queue, peer.id] = now + retry_after_s
             running.opener.end(now)
             del self._running[peer.id]
@@ -189,9 +200,14 @@ class Exchanges:
                 return
 
     def _is_due(self, now: float, queue: str, held: HeldCopy, peer: Peer) -> bool:
+        """Whether this copy and the peer's are to be brought together now.
+
+        While this node leaves: each copy with each peer. Else only a third node's queue: once each time the peer comes
+        up, unless the owner is there and in sync with this copy; and every 5 s while the owner can't be reached.
+        """
         if now < self._retry_at.get((queue, peer.id), now) or not peer.knows_member(queue):
             return False
-        if self._everything_since is not None and not self.is_done(now, queue, peer, self._everything_since):
+        if self._everything_since is not None and not self.is_equal(now, queue, peer, self._everything_since):
             return True
         if queue == peer.id or queue not in self._peers:
             return False
@@ -199,6 +215,6 @@ class Exchanges:
         if held.has_owner_in_sync(owner) and owner.is_up(now):
             self._told_by_owner[queue, peer.id] = peer.rises  # all there is; and it tells the peer, too
             return False
-        if not self.was_done(queue, peer) and self._told_by_owner.get((queue, peer.id)) != peer.rises:
+        if not self.was_equal(queue, peer) and self._told_by_owner.get((queue, peer.id)) != peer.rises:
             return True
-        return owner.unreachable(now) and not self.is_done(now, queue, peer, now - again_after_s)
+        return owner.unreachable(now) and not self.is_equal(now, queue, peer, now - again_after_s)

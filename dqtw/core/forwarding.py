@@ -104,13 +104,13 @@ class Forwarding:
         self._held = held
         self._own = own
         self._answer = answer
-        self._hunts: dict[int, Hunt] = {}
-        self._out: dict[str, int] = dict.fromkeys(held, 0)
-        self._numbers: dict[str, int] = dict.fromkeys(held, 0)
-        self._under_way = 0
-        self._completing: set[int] = set()
+        self._hunts: dict[int, Hunt] = {}  # by ticket: gets that stand in line here, and go round the peers
+        self._out: dict[str, int] = dict.fromkeys(held, 0)  # how many of them are at each peer
+        self._numbers: dict[str, int] = dict.fromkeys(held, 0)  # the last forward to each peer; they are numbered
+        self._under_way = 0  # forwards that have no answer
+        self._completing: set[int] = set()  # tickets of gets that wait until their messages are removed
         self._piles = Piles(self._ask)
-        self._turn = 0
+        self._hunts_begun = 0  # hunts are counted, so that each begins with another peer
         self._hints = 0  # hints are numbered
         self._hinted = dict.fromkeys(held, 0)  # the latest of each owner
 
@@ -167,7 +167,7 @@ class Forwarding:
 
     def hunt(self, now: float, ticket: int, get: Get) -> None:
         """Ask the peers that may have something for a get that waits in line."""
-        self._turn += 1
+        self._hunts_begun += 1
         self._hunts[ticket] = Hunt(get, self._candidates(now), self._hints)
         self._go_on(now, ticket)
 
@@ -204,14 +204,14 @@ class Forwarding:
     def _candidates(self, now: float) -> list[Peer]:
         """The peers whose copies are not empty, each get starting with another one; asked from the last on."""
         peers = [peer for peer in self._peers if self._held[peer.id].copy.live and _can_be_asked(now, peer)]
-        at = self._turn % len(peers) if peers else 0
+        at = self._hunts_begun % len(peers) if peers else 0
         return peers[at:] + peers[:at]
 
     def _go_on(self, now: float, ticket: int) -> None:
         hunt = self._hunts[ticket]
         if not hunt.left and hunt.get.wait_s > 0:  # some may have got something while it was out elsewhere
             hunt.left, hunt.since = self._hinted_since(now, hunt.since), self._hints
-        if not self._own.is_waiting(ticket):
+        if not self._own.is_in_line(ticket):
             del self._hunts[ticket]
         elif hunt.left:
             peer = hunt.left.pop()
@@ -241,7 +241,7 @@ class Forwarding:
         if not isinstance(outcome, Delivered) or not outcome.deliveries:
             if ticket in self._hunts:
                 self._go_on(now, ticket)
-        elif ticket not in self._hunts or not self._own.is_waiting(ticket):
+        elif ticket not in self._hunts or not self._own.is_in_line(ticket):
             self._hunts.pop(ticket, None)
             self._give_back(peer, outcome.deliveries)
         else:

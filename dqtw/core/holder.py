@@ -40,12 +40,12 @@ from dqtw.core.session import chunk_bytes_max, chunk_ints_max, chunk_messages_ma
 from dqtw.core.settings import NodeSettings
 
 token_bytes: Final = 16
-tickets_max: Final = 16  # of one queue; more than the members of any cluster that keeps a copy on every node
+admissions_max: Final = 16  # of one queue; more than the members of any cluster that keeps a copy on every node
 
 
 @define
-class Ticket:
-    """What one opener may do here: the token it must show.
+class Admission:
+    """What one opener was let in for: the token it must show.
 
     Attributes:
         incarnation: of the owner, in which the opener spoke.
@@ -78,7 +78,8 @@ class HeldCopy:
         greatest: the greatest incarnation of the owner that was heard of.
         owner_boot: the process that opened as the owner last.
         heard_at: when that process was last heard.
-        synced_once: the owner has said, since this process was alone with its id, that this copy lacks nothing.
+        synced_once: the owner has said that this copy lacks nothing, since this process took its incarnation, and since
+            it last stood still: before, another process of this node may have been given what this one was not.
         in_sync: it has said so, and nothing else has changed this copy since.
         shared: messages of this copy were given to another peer since the owner's last delta.
         ready: how many messages the owner could deliver when it last spoke.
@@ -96,33 +97,33 @@ class HeldCopy:
         self.shared = False
         self.ready = 0
         self.changes = 0
-        self._tickets: OrderedDict[tuple[Role, str, str], Ticket] = OrderedDict()
+        self._admissions: OrderedDict[tuple[Role, str, str], Admission] = OrderedDict()
 
-    def admit(self, open: Open, token: str, records: list[KeyRecord]) -> Ticket:  # noqa: A002
+    def admit(self, open: Open, token: str, records: list[KeyRecord]) -> Admission:  # noqa: A002
         """Let an opener in; of owners only the latest, of all others a few."""
         if open.role is Role.OWNER:
             self._drop_owners()
             self.copy.prune()
-        ticket = Ticket(token, open.role, open.incarnation, records=records)
-        self._tickets.pop((open.role, open.node, open.boot), None)
-        self._tickets[open.role, open.node, open.boot] = ticket
-        while len(self._tickets) > tickets_max:
-            del self._tickets[next(key for key in self._tickets if key[0] is Role.COPY)]
-        return ticket
+        admission = Admission(token, open.role, open.incarnation, records=records)
+        self._admissions.pop((open.role, open.node, open.boot), None)
+        self._admissions[open.role, open.node, open.boot] = admission
+        while len(self._admissions) > admissions_max:
+            del self._admissions[next(key for key in self._admissions if key[0] is Role.COPY)]
+        return admission
 
-    def find(self, token: str) -> Ticket | None:
+    def find(self, token: str) -> Admission | None:
         """Who shows this token."""
-        return next((ticket for ticket in self._tickets.values() if ticket.token == token), None)
+        return next((admission for admission in self._admissions.values() if admission.token == token), None)
 
     def _drop_owners(self) -> None:
-        for key in [key for key in self._tickets if key[0] is Role.OWNER]:
-            del self._tickets[key]
+        for key in [key for key in self._admissions if key[0] is Role.OWNER]:
+            del self._admissions[key]
 
-    def hears(self, now: float, ticket: Ticket) -> bool:
+    def hears(self, now: float, admission: Admission) -> bool:
         """An opener speaks; whether it may: an owner that was replaced may not."""
-        if ticket.is_outdated(self.greatest):
+        if admission.is_outdated(self.greatest):
             return False
-        if ticket.role is Role.OWNER:
+        if admission.role is Role.OWNER:
             self.heard_at = now
         return True
 
@@ -168,7 +169,10 @@ class HeldCopy:
 
 
 class OwnCopy(HeldCopy):
-    """This node's copy of its own queue, for a peer that is leaving and may hold more of it than its owner does."""
+    """This node's copy of its own queue, for a peer that is leaving and may hold more of it than its owner does.
+
+    It is also what this node brings to its peers when it was replaced, or leaves before it has served.
+    """
 
     def __init__(self, links: Links, settings: NodeSettings) -> None:
         super().__init__(settings.node, settings)
@@ -241,7 +245,10 @@ class Holder:
                 held.heard_at += gap_s
 
     def was_away(self) -> None:
-        """Another process of this node may have been given what this one was not; each owner's next delta will tell."""
+        """Another process of this node may have been given what this one was not.
+
+        So no start is to rely on a copy here before its owner has said anew that it lacks nothing.
+        """
         for held in self.held.values():
             held.synced_once = False
 
@@ -286,13 +293,13 @@ class Holder:
             if open.incarnation < held.greatest:
                 return self._fenced(held)
             held.owner_boot, held.heard_at, held.in_sync, held.shared = open.boot, now, False, False
-        ticket = held.admit(open, self._entropy(token_bytes).hex(), held.keys.records(now))
-        keys, left = ticket.tell_records(0)
+        admission = held.admit(open, self._entropy(token_bytes).hex(), held.keys.records(now))
+        keys, left = admission.tell_records(0)
         return Opened(
             self._node,
             self._boot,
             open.nonce,
-            ticket.token,
+            admission.token,
             held.copy.page(None),
             keys,
             left,
@@ -302,54 +309,58 @@ class Holder:
         )
 
     def _page(self, now: float, page: Page) -> PeerAnswer:
-        held, ticket = self._find(page.queue, page.token)
-        if held is None or ticket is None:
+        held, admission = self._find(page.queue, page.token)
+        if held is None or admission is None:
             return NoSession(self._node, self._boot)
-        if not held.hears(now, ticket):
+        if not held.hears(now, admission):
             return self._fenced(held)
-        keys, left = ticket.tell_records(page.keys_from)
+        keys, left = admission.tell_records(page.keys_from)
         digest = None if left else held.copy.page(page.after)
         leaving = self._events.is_leaving()
         return Paged(self._node, self._boot, page.token, page.request, digest, keys, left, leaving)
 
     def _delta(self, now: float, delta: Delta) -> PeerAnswer:
-        held, ticket = self._find(delta.queue, delta.token)
-        if held is None or (ticket is None and delta.incarnation >= held.greatest):
+        held, admission = self._find(delta.queue, delta.token)
+        # That its token is unknown fences nobody; who speaks in an older incarnation is told that it was replaced.
+        if held is None or (admission is None and delta.incarnation >= held.greatest):
             return NoSession(self._node, self._boot)
-        if ticket is None or not held.hears(now, ticket):
+        if admission is None or not held.hears(now, admission):
             return self._fenced(held)
-        ticket.records = []  # its opener has read them: it is in session
+        admission.records = []  # its opener has read them: it is in session
         changed = False
         for record in delta.keys:  # first: they tell a removal from a push that was taken back
             changed |= held.learn(now, record)
         changed |= held.remove(delta.gone) | held.hold(now, delta.put)
         shared = False
-        if ticket.role is Role.COPY:
+        if admission.role is Role.COPY:
             if changed:
                 held.changed_elsewhere()
         else:
-            shared = self._take_word(now, held, ticket, delta)
-        ticket.last_request = max(ticket.last_request, delta.request)
+            shared = self._take_word(now, held, admission, delta)
+        admission.last_request = max(admission.last_request, delta.request)
         return Applied(self._node, self._boot, delta.token, delta.request, shared, self._events.is_leaving())
 
-    def _take_word(self, now: float, held: HeldCopy, ticket: Ticket, delta: Delta) -> bool:
-        """Take over what the owner says of itself, unless it has spoken since; whether the copy was shared."""
-        if delta.request > ticket.last_request:
-            ticket.last_shared, held.shared = held.shared, False
+    def _take_word(self, now: float, held: HeldCopy, admission: Admission, delta: Delta) -> bool:
+        """Take over what the owner says of itself, unless it has spoken since; whether the copy was shared before.
+
+        To tell it clears the mark; so a request that is repeated gets the first answer again: that may have been lost.
+        """
+        if delta.request > admission.last_request:
+            admission.last_shared, held.shared = held.shared, False
             held.in_sync = delta.synced
             held.synced_once = held.synced_once or delta.synced
             held.ready = delta.ready
             if delta.ready:
                 self._events.hinted(now, delta.queue)
-        return ticket.last_shared
+        return admission.last_shared
 
     def _fetch(self, now: float, fetch: Fetch) -> PeerAnswer:
-        held, ticket = self._find(fetch.queue, fetch.token)
-        if held is None or ticket is None:
+        held, admission = self._find(fetch.queue, fetch.token)
+        if held is None or admission is None:
             return NoSession(self._node, self._boot)
-        if not held.hears(now, ticket):
+        if not held.hears(now, admission):
             return self._fenced(held)
-        ticket.records = []
+        admission.records = []
         copy = held.copy
         put: list[Put] = []
         bytes_left = chunk_bytes_max
@@ -358,13 +369,13 @@ class Holder:
                 break
             put.append(Put.of(now, id, copy.live[id]))
             bytes_left -= len(put[-1].body)
-        if put and ticket.role is Role.COPY:
+        if put and admission.role is Role.COPY:
             held.given_away([each.id for each in put])
         gone = ((fetch.ids & copy.seen) - copy.live_ids).head(chunk_ints_max)
         leaving = self._events.is_leaving()
         return Fetched(self._node, self._boot, fetch.token, fetch.request, tuple(put), gone, leaving)
 
-    def _find(self, queue: str, token: str) -> tuple[HeldCopy | None, Ticket | None]:
+    def _find(self, queue: str, token: str) -> tuple[HeldCopy | None, Admission | None]:
         held = self._copy_of(queue)
         return held, None if held is None else held.find(token)
 

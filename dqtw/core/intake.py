@@ -1,7 +1,9 @@
 """Taking messages in: a push waits for a slot, gets its id, waits for its copies, and is answered, or taken back.
 
 A push with a key that was seen before is answered as the first one was. What an earlier process of this owner took in
-is not this one's to take back.
+is not this one's to take back: it is adopted, see `dqtw.core.commit.Pushes`. Once a retry was told that it is there, it
+is *vouched* for. Should a peer come back that knows it as taken back, the message is *renewed*: it stays, under another
+id. A removal of which the key's record tells was a client's; then the message goes.
 """
 
 from collections import Counter

@@ -53,7 +53,7 @@ class Drain:
 
     def ask_anew(self, now: float) -> None:  # noqa: ARG002
         """Rely on nothing that peers have said until now."""
-        self._asked = {peer.id: peer.asked for peer in self._peers}
+        self._asked = {peer.id: peer.last_request for peer in self._peers}
 
     def departure(self, now: float, *, is_quiet: bool) -> Departure | None:
         """Whether the process may go now, and how."""
@@ -81,7 +81,7 @@ class Drain:
 
     def _has_own(self, now: float, peer: Peer) -> bool:
         own, link = self._links.copy.queue, self._links[peer.id]
-        return (link.is_settled and link.is_current) or self._exchanges.is_done(now, own, peer, self._since)
+        return (link.is_settled and link.is_current) or self._exchanges.is_equal(now, own, peer, self._since)
 
     def _knows(self, peer: Peer, id: MessageId) -> bool:
         link = self._links[peer.id]
@@ -92,7 +92,7 @@ class Drain:
         for peer in self._heirs(now):
             if peer.id == owner and held.has_owner_in_sync(peer):
                 return True
-            if self._exchanges.is_done(now, owner, peer, self._since):
+            if self._exchanges.is_equal(now, owner, peer, self._since):
                 return True
         return not held.copy.live and not self._may_inherit(now, owner)
 
@@ -156,8 +156,9 @@ class HandOver:
         return stays and peer.is_up(now) and self._has_all(now, peer)
 
     def _has_all(self, now: float, peer: Peer) -> bool:
+        """Whether the peer has every copy that is here; an empty one it need not have, if it may not take it."""
         return all(
-            self._exchanges.is_done(now, queue, peer, self._since) or not (held.copy.live or peer.may_take(queue))
+            self._exchanges.is_equal(now, queue, peer, self._since) or not (held.copy.live or peer.may_take(queue))
             for queue, held in self._copies.items()
         )
 

@@ -23,7 +23,17 @@ def _only_heard(now: float, answer: PeerAnswer) -> None:
 
 
 class Phase(Enum):
-    """What a node is doing with its life."""
+    """What a node is doing with its life.
+
+    STARTING ──has what it must have──▶ SERVING ──is asked to leave──▶ DRAINING ──is replaced──▶ FENCED
+
+    Who is starting may be asked to leave, and who is serving may be replaced. A start that hears of a greater
+    incarnation goes on, and takes one that is greater still. A fenced node that is asked to leave stays fenced.
+
+    Pushes and gets are served while SERVING; what names a message of this queue while SERVING or DRAINING, and of
+    another node's also while STARTING, once there is an incarnation; what peers ask about copies always, until the
+    process may go.
+    """
 
     STARTING = "starting"
     SERVING = "serving"
@@ -36,7 +46,7 @@ class Life:
 
     Attributes:
         was_ready: it has served with every copy regained; once true, it stays.
-        has_served: its own queue was recovered completely.
+        has_served: its start is over: it has recovered what it could, see `Start.may_serve`.
         has_departed: it was told that it may go; what comes in from then on is not taken.
         address: the URL that peers are told.
     """
@@ -161,7 +171,7 @@ class Life:
             others = (each for each in self._peers if each.knows_member(owner.id) and not each.unreachable(now))
             return held.has_owner_in_sync(owner) or (
                 owner.unreachable(now)
-                and all(self._exchanges.was_done(owner.id, each) for each in others if each is not owner)
+                and all(self._exchanges.was_equal(owner.id, each) for each in others if each is not owner)
             )
 
         return is_regained
@@ -209,4 +219,5 @@ class Life:
                 return departure
         if self._drain is None:
             return None
+        # A fenced node goes by its hand-over; to be asked to leave only sets it a deadline. So it is never quiet here.
         return self._drain.departure(now, is_quiet=is_quiet and self._hand_over is None)

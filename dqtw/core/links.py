@@ -166,7 +166,7 @@ class Links:
         return self._owner.incarnation
 
     def is_complete(self) -> bool:
-        """Whether the owner has recovered all there is."""
+        """Whether the owner's start is over, and it was not replaced."""
         return self._owner.is_complete()
 
     def ready_count(self) -> int:

@@ -2,7 +2,7 @@
 
 A command, a peer's request or answer, or the time goes in; effects come out (`Node.take_effects`). Nothing in here
 reads a clock, draws a random number or touches a socket, so that a whole cluster of nodes can be run, faults and all,
-from one seed. Every call takes ``now``, seconds of a monotonic clock, which must not go back from one call to the next.
+from one seed. ``now`` is in seconds of a monotonic clock, which must not go back from one call to the next.
 """
 
 from collections.abc import Callable, Iterator
@@ -117,13 +117,13 @@ class Node:
 
     def peer_answers(self, now: float, call: int, answer: PeerAnswer) -> None:
         """Take the answer to a request of this node, or `Failed` for one that can't have an answer."""
-        self._look(now)
+        self._note_gap(now)
         self.peers.calls.answered(now, call, answer)
         self._turn(now)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        self._look(now)
+        self._note_gap(now)
         self.peers.calls.tick(now)
         self.owner.tick(now)
         self._turn(now)
@@ -137,8 +137,9 @@ class Node:
     # What comes out.
 
     def take_effects(self, now: float) -> list[Effect]:
-        """All effects since the last call, in order; the caller owes it to the world to carry them out.
+        """All effects since the last call, in order; each is given once, and must be carried out.
 
+        There is nothing to store first, and nothing to confirm: what became of a request comes in by `peer_answers`.
         Requests to peers are made up here, so that all that came in since the last call shares one.
         """
         self._turn(now)
@@ -191,7 +192,7 @@ class Node:
 
     # As time goes on.
 
-    def _look(self, now: float) -> None:
+    def _note_gap(self, now: float) -> None:
         """See first whether this process was not run for a while: then the others' silence proves nothing."""
         if now - self._last_step > gap_s:
             for peer in self.peers:
@@ -202,7 +203,12 @@ class Node:
         self._last_step = now
 
     def _turn(self, now: float) -> None:
-        """See what has become possible."""
+        """See what has become possible: after each input, and before effects are taken; once more does no harm.
+
+        First whether this process was replaced: a greater incarnation than its own was given by a newer one, and nobody
+        may be served any more. Then its life goes on. What no event announces (that a silence has lasted, above all) is
+        looked at four times a second. Those who wait come last, when it is known whether this is the owner still.
+        """
         if self.owner.incarnation and self.owner.greatest_met > self.owner.incarnation:
             self.fenced(now, self.owner.greatest_met)
         self.life.go_on(now)
@@ -342,7 +348,7 @@ class Node:
         return self.life.is_serving
 
     def is_complete(self) -> bool:
-        """Whether all there is has been recovered, and this node is its owner still."""
+        """Whether the start is over, and this node is its queue's owner still: the others must have its copy."""
         return self.life.has_served and self.phase is not Phase.FENCED
 
     def is_leaving(self) -> bool:

@@ -36,7 +36,14 @@ doubtful_after_s: Final = 3.0
 
 
 class Stage(Enum):
-    """How far a link has come."""
+    """How far a link has come.
+
+    DOWN ──time to try──▶ OPENING ──opened──▶ READING ──digest and key records are read to the end──▶ IN_SESSION
+
+    Back to DOWN lead, from anywhere: no answer, a refusal, or an answer that fits nothing (it is tried again after a
+    while, a little longer each time); a token that the peer has forgotten (once in session, it is opened anew at once);
+    and its home, by `Opener.end`.
+    """
 
     DOWN = "down"
     OPENING = "opening"
@@ -45,10 +52,14 @@ class Stage(Enum):
 
 
 class Opener:
-    """The opener's side of one link.
+    """The opener's side of one link: at most one request is in flight, and its answer may lead to the next.
 
     Attributes:
-        confirmed_at: when the latest answered delta was sent; the peer knew no greater incarnation then.
+        stage: how far it has come.
+        session: what is known of the peer's copy; None when the link is down, and only then.
+        session_since: when the latest session began; 0: there was none yet. It stays when that session ends.
+        confirmed_at: when the latest delta was sent that the peer has answered, or the last request of the opening. The
+            peer knew no greater incarnation then.
     """
 
     def __init__(self, peer: Peer, role: Role, home: OpenerHome, entropy: Callable[[int], bytes]) -> None:
@@ -58,23 +69,23 @@ class Opener:
         self.session: Session | None = None
         self.session_since = 0.0
         self.confirmed_at = 0.0
-        self._answered_at = 0.0
-        self._confirmed_request = 0
-        self._request = 0
+        self._answered_at = 0.0  # when the answer to that came
+        self._confirmed_request = 0  # the latest delta that was answered
+        self._request = 0  # the latest request of this session; they are numbered
         self._home = home
         self._entropy = entropy
         self._serial = 0  # of the request whose answer is expected; an answer to any other is too late
-        self._waiting = False
+        self._waiting = False  # a request is in flight
         self._sent_at = 0.0
         self._told_at = 0.0  # when the latest delta was sent, or what began the session
         self._nonce = ""
-        self._flight: Flight | None = None
-        self._keys_read: set[tuple[str, MessageId]] = set()
-        self._keys_left = False
-        self._fetched_last = False
-        self._fresh_wanted = 0
-        self._ended_in_doubt = False
-        self._told_synced = False
+        self._flight: Flight | None = None  # what the delta in flight tells: the session lists it no longer
+        self._keys_read: set[tuple[str, MessageId]] = set()  # what the peer has told, and need not be told
+        self._keys_left = False  # it has more of them
+        self._fetched_last = False  # fetches and deltas take turns: a long rescue must not hold up pushes
+        self._fresh_wanted = 0  # a delta of this number or later must be answered; what is in flight was sent too soon
+        self._ended_in_doubt = False  # the session that was last; see `is_doubtful`
+        self._told_synced = False  # what the latest delta said of being in sync, and of what is ready
         self._told_ready = 0
         self._retry_at = 0.0
         self._backoff_s = backoff_first_s
@@ -113,7 +124,7 @@ class Opener:
         return self._flight is None or (id not in self._flight.put and id not in self._flight.gone)
 
     def begin_again(self) -> None:
-        """This process itself was not running: that a session had ended for good reason before settles nothing now."""
+        """This process itself was not running: whoever was ever in session may have let a successor in meanwhile."""
         self._ended_in_doubt = self.session_since > 0
 
     def freshen(self) -> None:
@@ -127,7 +138,9 @@ class Opener:
     def is_doubtful(self, now: float) -> bool:
         """Whether the peer may have learned of a greater incarnation since it last confirmed this one.
 
-        A session that ended for want of an answer settles nothing, until the peer is known not to answer at all.
+        In session: when it has confirmed nothing for 3 s. Out of session: when that was so as the session ended, as it
+        is when no answer came in 5 s; until there is a new session. But who declines or can't be reached is not waited
+        for: gets and acks go on while a node is away.
         """
         if self.in_session:
             return now - self.confirmed_at > doubtful_after_s
@@ -263,11 +276,11 @@ class Opener:
             case Fetched() if self._is_expected(answer) and self.in_session:
                 self._fetched(now, answer)
             case FencedOff() if self.session is not None and self.session.boot not in ("", answer.boot):
-                self.end(now)  # no process that has let this node in: it says so again when it is asked to
+                self.end(now)  # said by another process than the session's; if it is so, an open is told it, too
             case FencedOff():
                 self._home.fenced(now, self, answer.greatest)  # first: what is under way has not succeeded
                 self._give_up(now)
-            case NoSession() if self.in_session:
+            case NoSession() if self.in_session:  # the peer's copy has changed, or is another: open anew, at once
                 self.end(now)
             case NoSession() | Failed() | Declined():
                 if isinstance(answer, Failed) and not answer.was_sent and self._flight is not None:

@@ -52,8 +52,12 @@ class Owner:
 
     Attributes:
         intake: how messages get onto it.
-        greatest_met: the greatest incarnation among the ids that peers have told of.
-        queue: the messages, and where they stand.
+        greatest_met: the greatest incarnation among the ids that peers have told of; if it is greater than this owner's
+            own, a newer process gave them.
+        copy: every id there was, and the messages.
+        queue: where each message stands.
+        keys: which message each key names.
+        links: what each peer is known to hold of all that.
         polls: who waits for a message.
         totals: what happened since the start, by name.
     """
@@ -173,7 +177,7 @@ class Owner:
         """Tell about one message."""
         self._answer(ticket, self.queue.inspect(now, inspect.id))
 
-    def is_waiting(self, ticket: int) -> bool:
+    def is_in_line(self, ticket: int) -> bool:
         """Whether the poll still stands in line."""
         return ticket in self.polls
 
@@ -280,7 +284,7 @@ class Owner:
     # What the links tell; see `dqtw.core.ports.LinksOwner`.
 
     def is_complete(self) -> bool:
-        """Whether all there is has been recovered."""
+        """Whether the start is over, and this is its queue's owner still."""
         return self._world.is_complete()
 
     def ready_count(self) -> int:
@@ -328,7 +332,7 @@ class Owner:
         self.intake.pushes.taint(peer)
 
     def removed_elsewhere(self, ids: IdSet) -> None:
-        """These were removed, as a peer knows; a push among them was recovered, delivered and acknowledged there."""
+        """These were removed, as a peer knows: by a process of this owner, on demand, or to take a push back."""
         self.greatest_met = max([self.greatest_met, *ids.incarnations])
         for id, message in self.copy.gone(ids).items():
             self.queue.forget(id)

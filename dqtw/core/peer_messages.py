@@ -62,7 +62,7 @@ class Open:
 
     Attributes:
         nonce: echoed by the answer, so that an answer serves one open only.
-        body_bytes_max: what this owner takes; its peers take as much, whatever their own limit is.
+        body_bytes_max: the largest body that this node takes from clients; its peers hold as much, whatever they take.
     """
 
     queue: str
@@ -148,8 +148,9 @@ class Asked:
     Attributes:
         greatest: the greatest incarnation of its owner that was heard of; empty: none.
         owner_boot: the process that opened as its owner last; empty: none did.
-        heard_s_ago: since when that process has been silent.
-        synced_once: this copy lacked nothing at some time since this process was alone with its id.
+        heard_s_ago: for how long that process has been silent.
+        synced_once: this copy lacked nothing at some time since the process that answers took its incarnation, and
+            since it last stood still.
         in_sync: the owner of the greatest incarnation has said that this copy lacks nothing, and nothing changed since.
         leaving: this node is about to stop.
         fenced: it was replaced, and stays until others hold all that it holds.

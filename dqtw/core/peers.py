@@ -25,13 +25,17 @@ Then = Callable[[float, PeerAnswer], None]
 class Peer:
     """One other member. Every request to it and every answer passes here, so this knows whether it answers.
 
+    It is *up* when the last thing heard of it was an answer, and no request has waited for 3 s. It is *unreachable*
+    when it was asked, and has been silent for 3 s. It may be neither: that is not known yet. Who *declines* answers,
+    and does not speak with this node: it is up, and never counts as absent.
+
     Attributes:
         id: the member's node id.
         boot: the process that answered last.
         leaving: this process of it has said that it is about to stop.
         declined: why it does not speak with this node, if it said so.
         error: what went wrong last.
-        asked: the number of the latest request to it.
+        last_request: the number of the latest one to it.
         rises: how many times it has come up: a new process, or an answer after a failure.
         members: the list of members that this process of it was told; empty: it has yet to say.
     """
@@ -51,17 +55,17 @@ class Peer:
         self._calls = calls
         self._silent_since: float | None = None  # the first request, of those since the last answer, that has none
         self._heard = False
-        self.asked = 0  # requests are numbered
+        self.last_request = 0  # they are numbered
         self._answered = 0  # the latest that was answered
         self._stays = 0  # the latest request in whose answer it said that it is not about to stop
 
     def ask(self, now: float, request: PeerRequest, then: Then, timeout_s: float = call_timeout_s) -> None:
         """Send a request; ``then`` gets a checked answer or `Failed`."""
-        if self._silent_since is None and timeout_s <= call_timeout_s:
+        if self._silent_since is None and timeout_s <= call_timeout_s:  # who may wait there is no sign of silence
             self._silent_since = now
-        self.asked += 1
+        self.last_request += 1
         url = self._url()
-        take = partial(self._take, self.asked, url, then)
+        take = partial(self._take, self.last_request, url, then)
         self._calls.start(now, self.id, url, request, take, timeout_s)
 
     def stays(self, now: float, since: int) -> bool:

@@ -31,7 +31,7 @@ class OwnerWorld(Protocol):
         ...
 
     def is_complete(self) -> bool:
-        """Whether all there is has been recovered, and this node is its owner still."""
+        """Whether the start is over, and this node is its queue's owner still: the others must have its copy."""
         ...
 
     def open_request(self, nonce: str) -> Open:
@@ -55,7 +55,7 @@ class LinksOwner(Protocol):
     incarnation: str
 
     def is_complete(self) -> bool:
-        """Whether the owner has recovered all there is."""
+        """Whether the owner's start is over, and it was not replaced."""
         ...
 
     def ready_count(self) -> int:
@@ -211,7 +211,7 @@ class ForwardingOwner(Protocol):
 
     incarnation: str
 
-    def is_waiting(self, ticket: int) -> bool:
+    def is_in_line(self, ticket: int) -> bool:
         """Whether the poll still stands in line."""
         ...
 

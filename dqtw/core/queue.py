@@ -75,7 +75,7 @@ class Queue:
         self._counts[State.WAITING] += 1
 
     def recover(self, messages: Iterable[tuple[MessageId, Message]]) -> list[MessageId]:
-        """Take in messages that another copy kept, ready at their old places, but for those known already; the news."""
+        """Take in messages that another copy kept, ready at their old places, but for known ones; the new ids."""
         news = self.copy.put_all(messages)
         for id in news:
             self._entries[id] = Entry(State.WAITING)
@@ -197,7 +197,7 @@ class Queue:
         return entry
 
     def forget(self, id: MessageId) -> None:
-        """Follow the copy, from which this message was taken."""
+        """The copy has lost this message: drop where it stood, and its deadline."""
         entry = self._entries.pop(id)
         self._counts[entry.state] -= 1
         self._deadlines.cancel(id)

@@ -1,7 +1,11 @@
 """What an opener knows of one peer's copy: what that lacks, what it must still be asked for.
 
 A session begins with the peer's digest. From then on the peer knows everything as the opener does, but for what is
-listed here as not yet told, and for what is in flight. Only ids are kept: what a slow peer costs is bounded.
+listed here as not yet told, and for what is in flight. An owner's sessions hear of every change of its copy, so that
+this stays true. The copy of another's queue also changes by what its owner tells, of which no session hears; see
+`dqtw.core.exchange.Exchange.version`.
+
+Of messages only ids are kept; what is told of one is looked up when it is told. So what a slow peer costs is bounded.
 """
 
 from collections import OrderedDict, deque
@@ -150,7 +154,7 @@ class Session:
         from_backlog = IdSet(self.copy.queue)
         while self.fresh and len(put) < chunk_messages_max and bytes_left > 0:
             id, _ = self.fresh.popitem(last=False)
-            self.backlog.discard(id)
+            self.backlog.discard(id)  # pushed while the digest was read, it is listed in both
             bytes_left -= self._tell(now, id, put, gone)
         for id in islice(self.backlog, max(chunk_messages_max - len(put), 0)):
             if bytes_left <= 0:
@@ -183,7 +187,7 @@ class Session:
 
     def _tell(self, now: float, id: MessageId, put: list[Put], gone: IdSet) -> int:
         message = self.copy.live.get(id)
-        if message is None:
+        if message is None:  # removed since it was listed
             gone.add(id)
             return 0
         put.append(Put.of(now, id, message))

@@ -18,6 +18,11 @@ class NodeSettings:
         max_message: largest body, in bytes.
         max_bytes: largest total of the bodies on this node's queue, in bytes.
         max_waiting: how many requests may wait for a message or for a slot at once.
+        lease_s: how long a delivery is somebody's, if its get does not say.
+        push_timeout_s: how long a push may wait for its copies.
+        key_memory_s: how long a removed message's key is remembered.
+        start_wait_s: after so long a start serves with what it has, if nobody it lacks can be reached.
+        drain_timeout_s: after so long who is leaving goes, whatever nobody else holds.
         advertise: the URL at which peers reach this node; empty: they use what they were configured with.
     """
 

@@ -58,7 +58,7 @@ class Start:
                 peer.ask(now, Ask(self._settings.node, self._peers.cluster), partial(self._answered, peer))
         if not self.incarnation and self._may_choose(now):
             self._choose(links)
-        elif self.incarnation and self.incarnation == links.incarnation():
+        elif self.incarnation and self.incarnation == links.incarnation():  # the owner was told of it
             self._open(now, links)
 
     def begin_again(self, now: float) -> None:
@@ -72,7 +72,12 @@ class Start:
         self._asked.clear()
 
     def may_serve(self, now: float, links: Links) -> bool:
-        """Whether every answered push that can be recovered has been."""
+        """Whether every answered push is here, as far as can be known, or waited for.
+
+        Nobody may be missing who is not known to be unreachable; who declines is not. Then one of three is enough: all
+        have joined; or as many as `_enough` that were in sync; or the wait is over, and the queue opens with what it
+        has.
+        """
         missing = [peer for peer in self._peers if not links[peer.id].is_joined]
         if not self.incarnation or any(not peer.unreachable(now) for peer in missing):
             return False
@@ -91,7 +96,11 @@ class Start:
                 yield f"{peer.id} {'does not answer' if peer.unreachable(now) else 'has yet to give what it holds'}"
 
     def _enough(self) -> int:
-        """So many copies that were in sync cannot all lack a push that was answered: every two such sets meet."""
+        """How many peers that were in sync are sure to know every answered push.
+
+        Of M - 1 peers, K - 1 at least held it when it was answered; so of any M - K + 1 peers one did. If that has lost
+        its memory since, it counts only once it was in sync again: then it was given all there was.
+        """
         return max(1, len(self._settings.members) - self._settings.copies + 1)
 
     def _in_sync_count(self, links: Links) -> int:

@@ -92,3 +92,20 @@ def test_the_files_that_the_architecture_names_are_there() -> None:
     assert len(named) > 20
     for name in named:
         assert (root / "dqtw" / name).exists(), name
+
+
+def test_whoever_reads_the_core_in_the_order_of_the_architecture_has_read_all_of_it() -> None:
+    page = (root / "docs/explanation/architecture.md").read_text()
+    order = page.partition("## To read the core")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([a-z_]+)`", order))
+    assert named == {path.stem for path in (root / "dqtw/core").glob("*.py")} - {"__init__"}
+
+
+def test_every_rule_is_listed_with_its_files_and_has_a_test_of_its_name() -> None:
+    rules = (root / "docs/explanation/replication.md").read_text().partition("## The rules")[2]
+    numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", rules, re.MULTILINE)]
+    assert numbers == list(range(1, 19))
+    for name in re.findall(r"`(\w+\.py)`", rules):
+        assert (root / "dqtw/core" / name).exists(), name
+    tests = "".join(path.read_text() for path in (root / "tests/unit/replication").glob("test_*.py"))
+    assert {int(number) for number in re.findall(r"def test_rule_(\d+)_", tests)} == set(numbers)

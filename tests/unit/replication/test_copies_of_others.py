@@ -51,13 +51,13 @@ def test_rule_14_what_a_third_node_brings_later_makes_the_copies_unequal_again()
     world.kill("a")
     world.settle(6)
     exchanges, peer = world["b"].exchanges, world["b"].peers["c"]
-    assert exchanges.is_done(world.now, "a", peer, 0.0)
+    assert exchanges.is_equal(world.now, "a", peer, 0.0)
     held = world["b"].holder.held["a"]
     held.copy.put(MessageId("a", old, 1), Message(b"late"))
     held.changed_elsewhere()
-    assert not exchanges.is_done(world.now, "a", peer, 0.0)
+    assert not exchanges.is_equal(world.now, "a", peer, 0.0)
     world.settle(1)
-    assert exchanges.is_done(world.now, "a", peer, 0.0)
+    assert exchanges.is_equal(world.now, "a", peer, 0.0)
     assert world.bodies("c", "a") == [b"late"]
 
 

@@ -512,7 +512,7 @@ def test_rule_15_a_message_that_a_retry_was_told_of_is_gone_when_a_process_retur
 
 
 def test_rule_15_records_that_were_told_are_not_kept_for_the_opener() -> None:
-    """A ticket lives as long as its session; the list of all records at its beginning does not."""
+    """An admission lives as long as its session; the list of all records at its beginning does not."""
     world = cluster("a", "b")
     now, held = world.processes["b"].latest, world["b"].holder.held["a"]
     for n in range(2500):
@@ -521,7 +521,7 @@ def test_rule_15_records_that_were_told_are_not_kept_for_the_opener() -> None:
     world.settle(5)
     assert world.in_session("a") == ["b"]
     assert len(world["a"].owner.keys) == 2500
-    assert not any(ticket.records for ticket in held._tickets.values())
+    assert not any(admission.records for admission in held._admissions.values())
 
 
 def test_rule_15_a_message_taken_in_again_is_told_no_later_than_the_removal_of_its_old_id() -> None:

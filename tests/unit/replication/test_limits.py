@@ -269,5 +269,5 @@ def test_rule_17_the_openers_of_a_copy_are_few() -> None:
         answer = process.node.holder.answer(process.latest, asked)
         assert isinstance(answer, Opened)
         assert asked.role is Role.COPY
-    assert len(process.node.holder.held["a"]._tickets) <= 16
+    assert len(process.node.holder.held["a"]._admissions) <= 16
     assert isinstance(process.node.holder.answer(process.latest, Ask("a", "dqtw")), Asked)

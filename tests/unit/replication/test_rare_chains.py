@@ -285,7 +285,7 @@ def test_rule_12_an_owner_that_never_served_does_not_leave_with_what_it_rescued_
     world.drain("a")
     world.settle(2)
     node = world["a"]
-    assert node.exchanges.was_done("a", node.peers["b"])
+    assert node.exchanges.was_equal("a", node.peers["b"])
     fetch.open()
     assert world.bodies("a", "a") == [b"known to all", b"kept"] and world.bodies("b", "a") == [b"known to all"]
     world.kill("c")
