@@ -203,7 +203,7 @@ class Checker:
             self._withdrawn(now, process, fate, verb)
         elif answered and fate.withdrawn_by and process.id == id.node and self._renew(process, fate):
             pass  # it is on the queue still, under another id
-        elif fate.removers or self._was_asked_ahead(fate, process) or self._is_delivered(fate, process):
+        elif self._is_asked_for(fate, process) or self._is_delivered(fate, process):
             may = process.id == id.node or fate.withdrawn_by is not None
             require(may, f"{process} {verb} {fate}, which its owner has not removed")
             fate.removed_at = now
@@ -219,12 +219,13 @@ class Checker:
         may_be = process.id == fate.id.node and (answered is process or process is not fate.admitted_by)
         return may_be and self.promises.deliveries.take_out(fate, process)
 
-    def _was_asked_ahead(self, fate: Fate, process: Process) -> bool:
-        """Whether somebody has asked to remove it before it was there; then a get may have been faster all the same."""
-        fate.removers |= self.promises.asked_ahead.pop(fate.id, {})
+    def _is_asked_for(self, fate: Fate, process: Process) -> bool:
+        """Whether somebody has asked to remove it; if that was before it was there, a get may have been faster."""
+        ahead = self.promises.asked_ahead.pop(fate.id, {})
         get = self.requests.takes_out(process)
-        if fate.removers and get is not None:
-            fate.removers[get] = get.begun_at
+        if ahead and get is not None:
+            ahead[get] = get.begun_at
+        fate.removers |= ahead
         return bool(fate.removers)
 
     def _withdrawn(self, now: float, process: Process, fate: Fate, verb: str) -> None:
