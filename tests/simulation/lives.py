@@ -93,7 +93,7 @@ class Lives:
                     missed = since <= process.born_at and self._could_reach(process, holder)
                     require(not missed, f"{process} serves without {fate}, which {holder} holds")
                 lost = not fate.holders or self._ledger.is_lost_lawfully(fate) or fate.is_astray
-                lost = lost or self._has_asked_an_older_one(process, fate)
+                lost = lost or self._has_asked_a_twin(process, fate)
                 require(lost or not is_sure, f"{process} serves without {fate}, and was in no hurry")
                 fate.is_astray = True
 
@@ -104,12 +104,12 @@ class Lives:
             away = opener.is_joined or silent_s >= unreachable_s - 1e-3
             require(away, f"{process} serves, and {opener.peer.id} has not given all, silent for {silent_s:.1f} s")
 
-    def _has_asked_an_older_one(self, process: Process, fate: Fate) -> bool:
-        """Whether a peer that was joined is an older process than one of its node that held this: one can be asked."""
+    def _has_asked_a_twin(self, process: Process, fate: Fate) -> bool:
+        """Whether a peer that was joined lived beside another process of its node that held this: one can be asked."""
         boots = {opener.peer.boot for opener in process.node.owner.links if opener.is_joined}
         asked = [each for each in self.processes if each.node.boot in boots]
         held_by = [*fate.holders, *(each for _, each in fate.lost_by)]
-        return any(one.id == other.id and one.born_at < other.born_at for one in asked for other in held_by)
+        return any(one.id == other.id and _lives_beside(other, one, fate) for one in asked for other in held_by)
 
     def _may_have_given_up(self, process: Process) -> bool:
         """Whether it has waited for as long as it was told to wait for peers that can't be reached."""
@@ -231,3 +231,9 @@ class Lives:
             return False
         known = [each for each in self.processes if each is not process and knows_removed(each, fate.id)]
         return all(each.died_at is not None and self._clock.now - each.died_at > held_lately_s for each in known)
+
+
+def _lives_beside(holder: Process, asked: Process, fate: Fate) -> bool:
+    """Whether it held this while the other, which has been asked, was alive: as its successor, or before it left."""
+    is_newer, is_older = asked.born_at < holder.born_at, holder.born_at < asked.born_at
+    return is_newer or (is_older and asked.born_at <= fate.admitted_at)
