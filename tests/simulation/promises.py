@@ -135,7 +135,7 @@ class Promises:
             require(len(push.body) > limit, f"{request.process} calls {len(push.body)} bytes too large")
         if isinstance(outcome, Full) and self._is_home(request.process, push):
             self._room.check_refused(request.process, push)
-        if self._scenario.quiet:
+        if self._scenario.quiet and all(process.was_ready for process in self._alive()):
             lost = isinstance(outcome, Unreplicated | Uncertain | OwnerDown)
             require(not lost, f"a quiet push at {request.process} was refused: {outcome}")
         if request.source is not None or isinstance(outcome, Uncertain):
