@@ -29,6 +29,7 @@ class PendingPush:
         holders: the peers in session that have confirmed it.
         sent_to: every peer it was sent to.
         tainted: a peer may hold it, or have given it away, in a way that taking it back can't undo for sure.
+        due_at: when its time was up, if it is, and it could not be taken back then.
         adopted: an earlier process of this owner took it in. Whether that answered it, or took it back, is not known:
             so it is not to be taken back here, and a retry is told of it only when every member holds it.
     """
@@ -38,6 +39,7 @@ class PendingPush:
     holders: set[str] = field(factory=set)
     sent_to: set[str] = field(factory=set)
     tainted: bool = False
+    due_at: float | None = None
     adopted: bool = False
 
 
@@ -157,10 +159,22 @@ class Pushes:
         """Let each push wait for as long as it may."""
         for id, pending in self._pending.items():
             self._deadlines.set(id, pending.until)
+            pending.due_at = None
+
+    def begin_again(self) -> None:
+        """This process itself was not running: that it is the owner still must be confirmed anew for each push."""
+        for pending in self._pending.values():
+            pending.due_at = None
 
     def pop_due(self, now: float) -> list[MessageId]:
         """The pushes that have waited long enough; each is to be withdrawn, or finished."""
         return [id for id in self._deadlines.pop_due(now) if id in self._pending]
+
+    def due_at(self, now: float, id: MessageId) -> float:
+        """When the time of a push was up."""
+        pending = self._pending[id]
+        pending.due_at = now if pending.due_at is None else pending.due_at
+        return pending.due_at
 
     def put_off(self, id: MessageId, when: float) -> None:
         """Let a push wait longer: this may not be the owner any more, and have no right to take it back."""

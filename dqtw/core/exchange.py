@@ -180,17 +180,21 @@ class Exchanges:
 
     def _carry_on(self, now: float, peer: Peer) -> None:
         running = self._running[peer.id]
+        if self._is_needless(now, running):
+            self._end(now, peer)
+            return
         if running.opener.stage is not Stage.DOWN:
             running.opener.pump(now)
         if running.opener.is_settled:
             self._equal[running.copy.queue, peer.id] = Equal(now, running.rises, running.changes, running.version)
-            self._retry_at[running.copy.queue, peer.id] = now + retry_after_s
-            running.opener.end(now)
-            del self._running[peer.id]
+            self._end(now, peer)
         elif running.opener.stage is Stage.DOWN or running.rises != peer.rises:
-            running.opener.end(now)
-            del self._running[peer.id]
-            self._retry_at[running.copy.queue, peer.id] = now + retry_after_s
+            self._end(now, peer)
+
+    def _end(self, now: float, peer: Peer) -> None:
+        running = self._running.pop(peer.id)
+        running.opener.end(now)
+        self._retry_at[running.copy.queue, peer.id] = now + retry_after_s
 
     def _begin(self, now: float, peer: Peer) -> None:
         for queue, held in self._held.items():
@@ -212,9 +216,17 @@ class Exchanges:
         if queue == peer.id or queue not in self._peers:
             return False
         owner = self._peers[queue]
-        if held.has_owner_in_sync(owner) and owner.is_up(now):
-            self._told_by_owner[queue, peer.id] = peer.rises  # all there is; and it tells the peer, too
+        if self._owner_tells(now, queue, held):
+            self._told_by_owner[queue, peer.id] = peer.rises
             return False
         if not self.was_equal(queue, peer) and self._told_by_owner.get((queue, peer.id)) != peer.rises:
             return True
         return owner.unreachable(now) and not self.is_equal(now, queue, peer, now - again_after_s)
+
+    def _is_needless(self, now: float, running: Exchange) -> bool:
+        """Whether the owner has come meanwhile: what others tell the peer of its queue ends its session with that."""
+        return self._everything_since is None and self._owner_tells(now, running.copy.queue, running.held)
+
+    def _owner_tells(self, now: float, queue: str, held: HeldCopy) -> bool:
+        """Whether the owner is there, and has told all there is to this copy; so it tells others, too."""
+        return queue in self._peers and held.has_owner_in_sync(self._peers[queue]) and self._peers[queue].is_up(now)

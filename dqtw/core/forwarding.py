@@ -179,11 +179,10 @@ class Forwarding:
 
     def _send_polls(self, now: float, owner: str) -> None:
         peer = self._peers[owner]
-        while self._out[owner] < self._held[owner].ready and _can_be_asked(now, peer):
-            found = self._own.first_waiting(without=self._hunts)
-            if found is None:
-                return
-            ticket, get = found
+        count = self._held[owner].ready - self._out[owner]
+        if count <= 0 or not _can_be_asked(now, peer):
+            return
+        for ticket, get in self._own.first_waiting(count, without=self._hunts):
             self._hunts[ticket] = Hunt(get, [peer], self._hints)
             self._go_on(now, ticket)
 

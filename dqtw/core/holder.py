@@ -102,7 +102,7 @@ class HeldCopy:
     def admit(self, open: Open, token: str, records: list[KeyRecord]) -> Admission:  # noqa: A002
         """Let an opener in; of owners only the latest, of all others a few."""
         if open.role is Role.OWNER:
-            self._drop_owners()
+            self.drop_owners()
             self.copy.prune()
         admission = Admission(token, open.role, open.incarnation, records=records)
         self._admissions.pop((open.role, open.node, open.boot), None)
@@ -115,7 +115,8 @@ class HeldCopy:
         """Who shows this token."""
         return next((admission for admission in self._admissions.values() if admission.token == token), None)
 
-    def _drop_owners(self) -> None:
+    def drop_owners(self) -> None:
+        """End the owner's session: it is to open anew."""
         for key in [key for key in self._admissions if key[0] is Role.OWNER]:
             del self._admissions[key]
 
@@ -139,7 +140,7 @@ class HeldCopy:
 
     def changed_elsewhere(self) -> None:
         """The copy changed behind its owner's back: what the owner believes of it is no longer so."""
-        self._drop_owners()
+        self.drop_owners()
         self.in_sync = False
         self.changes += 1
         self.heard_of(max(self.copy.seen.incarnations, default=""))
@@ -251,6 +252,7 @@ class Holder:
         """
         for held in self.held.values():
             held.synced_once = False
+            held.drop_owners()  # what such a session brings now may have been said before
 
     def tidy(self, now: float) -> None:
         """Forget what need not be remembered any longer."""

@@ -239,10 +239,13 @@ class Intake:
         self._was_short = is_short
 
     def _time_out(self, now: float, id: MessageId) -> None:
-        """A push did not get its copies in time: take it back, if it is this process's to take back."""
+        """A push did not get its copies in time: take it back, if it is this process's to take back.
+
+        In doubt, that must be confirmed first; by what was asked since its time was up: slow peers are always in doubt.
+        """
         if self.pushes.is_adopted(id):
             self.pushes.disown(id)
-        elif self._links.in_doubt(now):
+        elif self._links.in_doubt(now) and not self._links.is_fresh(now, self.pushes.due_at(now, id)):
             self.pushes.put_off(id, now + put_off_s)
         else:
             self._withdraw(id)

@@ -37,7 +37,7 @@ from dqtw.core.incarnation import fresh_incarnation, random_bytes
 from dqtw.core.life import Life, Phase
 from dqtw.core.message import MessageId
 from dqtw.core.owner import Owner
-from dqtw.core.peer_messages import Declined, Forward, Open, PeerAnswer, PeerRequest, Role
+from dqtw.core.peer_messages import Forward, NoSession, Open, PeerAnswer, PeerRequest, Role
 from dqtw.core.peers import Peers
 from dqtw.core.queue import unknown
 from dqtw.core.replays import Replays
@@ -107,7 +107,7 @@ class Node:
         """Do what a peer asks; the reply is an effect, of this call or of a later one."""
         self.tick(now)
         if self.life.has_departed:
-            self._effects.append(Reply(ticket, Declined("this process has handed everything over, and is gone")))
+            self._effects.append(Reply(ticket, NoSession(self.settings.node, self.boot)))  # and nothing is denied
         elif isinstance(request, Forward):
             for each, command in self._favours.begin(ticket, request):
                 self._carry_out(now, each, command)
@@ -199,6 +199,7 @@ class Node:
                 peer.forgive(now)
             self.holder.begin_again(now - self._last_step)
             self.doubt.begin_again(now)
+            self.owner.intake.pushes.begin_again()
             self.life.begin_again(now)
         self._last_step = now
 
@@ -284,6 +285,8 @@ class Node:
         if id.node != self.settings.node:
             if id.node not in self.peers and self.peers.somebody_knows(id.node):
                 raise OwnerDown(f"{id.node} is no member that this node was told of")
+            if id.node not in self.peers and len(self.peers) and self.phase is Phase.STARTING:
+                raise self.life.refusal()  # the peers have yet to tell which members they know
             if id.node not in self.peers or ticket in self._favours:
                 raise unknown(id)
             self.forwarding.forward(now, ticket, id.node, command)

@@ -6,6 +6,7 @@ back into a request: what a change makes possible for others is done in `Owner.s
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
+from itertools import islice
 from typing import Final, TypeVar
 
 from dqtw.core.commands import (
@@ -181,9 +182,10 @@ class Owner:
         """Whether the poll still stands in line."""
         return ticket in self.polls
 
-    def first_waiting(self, *, without: Container[int]) -> tuple[int, Get] | None:
-        """The first poll in line that is not among these."""
-        return next(((poll.ticket, poll.command) for poll in self.polls if poll.ticket not in without), None)
+    def first_waiting(self, count: int, *, without: Container[int]) -> list[tuple[int, Get]]:
+        """So many polls, the first in line of those that are not among these."""
+        polls = ((poll.ticket, poll.command) for poll in self.polls if poll.ticket not in without)
+        return list(islice(polls, count))
 
     def leave(self, ticket: int) -> None:
         """Take a poll out of the line: its answer is on its way."""

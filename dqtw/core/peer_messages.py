@@ -245,7 +245,11 @@ class FencedOff:
 
 @frozen
 class NoSession:
-    """No session has this token: open anew. Or a forward was meant for another process than this one."""
+    """No session has this token: open anew. Or a forward was meant for another process than this one.
+
+    A process that has handed everything over, and is about to end, says nothing else: it confirms nothing, and denies
+    nothing that it may have done.
+    """
 
     node: str
     boot: str

@@ -94,7 +94,8 @@ class Peer:
         return self._heard and not self.unreachable(now)
 
     def forgive(self, now: float) -> None:
-        """This process itself was not running: the silence since then proves nothing."""
+        """This process itself was not running: the silence since then proves nothing, nor does what was said before."""
+        self.declined = ""
         if self._silent_since is not None:
             self._silent_since = now
 
@@ -129,6 +130,7 @@ class Peer:
     def _fail(self, now: float, url: str, why: str) -> None:
         self._tries += url == self._url()  # of requests that fail together one is enough
         self._heard = False
+        self.declined = ""
         self.error = why
         if self._silent_since is None:
             self._silent_since = now

@@ -215,8 +215,8 @@ class ForwardingOwner(Protocol):
         """Whether the poll still stands in line."""
         ...
 
-    def first_waiting(self, *, without: Container[int]) -> tuple[int, Get] | None:
-        """The first poll in line that is not among these."""
+    def first_waiting(self, count: int, *, without: Container[int]) -> list[tuple[int, Get]]:
+        """So many polls, the first in line of those that are not among these."""
         ...
 
     def leave(self, ticket: int) -> None:

@@ -145,9 +145,9 @@ class Session:
 
     def take_chunk(self, now: float) -> Chunk:
         """Take out what to tell next: removals first, then new messages, then the backlog."""
-        if len(self.keys) > keys_per_request_max:  # records go before removals, which say too little without them
-            some = tuple(self.keys.popleft() for _ in range(keys_per_request_max))
-            return Chunk(IdSet(self.copy.queue), (), some)
+        if self.keys and len(self.keys) + len(self.key_of) > keys_per_request_max:
+            some = tuple(self.keys.popleft() for _ in range(min(len(self.keys), keys_per_request_max)))
+            return Chunk(IdSet(self.copy.queue), (), some)  # before removals, which say too little without them
         gone, keys = self._take_gones()
         put: list[Put] = []
         bytes_left = chunk_bytes_max

@@ -141,8 +141,8 @@ answers: Final[Cases] = MappingProxyType(
 _answer: Final = one_of(answers)
 
 _fitting: Final[dict[type[Any], tuple[type[Any], ...]]] = {
-    Ask: (Asked, Declined),
-    Open: (Opened, FencedOff, Declined),
+    Ask: (Asked, NoSession, Declined),
+    Open: (Opened, NoSession, FencedOff, Declined),
     Page: (Paged, NoSession, FencedOff, Declined),
     Delta: (Applied, NoSession, FencedOff, Declined),
     Fetch: (Fetched, NoSession, FencedOff, Declined),

@@ -72,6 +72,14 @@ class Cluster(Network):
         process = self.processes[address]
         self._run(process, process.node.drain)
 
+    def depart(self, address: str) -> None:
+        """Tell a process to leave, and keep it, as it lives on while its doors are being shut."""
+        process = self.processes[address]
+        self.drain(address)
+        while address not in self.departed:
+            self.settle(0.01)
+        self.processes[address] = process
+
     # Clients.
 
     def ask(self, address: str, command: Command) -> Ticket:

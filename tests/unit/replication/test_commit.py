@@ -1,5 +1,7 @@
 """Rules 4 and 5: when a push and an ack are answered, and what a push is told that did not get its copies in time."""
 
+import pytest
+
 from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Applied, Delta, Failed, NoSession, Open, Role
@@ -491,3 +493,47 @@ def test_rule_05_a_withdrawal_stays_in_doubt_until_every_member_knows_it() -> No
     world.heal()
     world.settle(3)
     assert not pushes.unsure()
+
+
+def test_rule_5_a_push_is_taken_back_though_a_slow_peer_is_always_in_doubt() -> None:
+    """What it confirms is 4 s old when it comes, but it was asked since the push's time was up: that is enough."""
+    world = cluster("a", "b", "c")
+    slow = world.hold(Applied, by="a", at="b")
+
+    def answer_of_b() -> None:
+        while not slow.items:
+            world.settle(0.1)
+        world.settle(4)
+        slow.let()
+
+    answer_of_b()
+    push = world.push("a")
+    to_c = world.hold(Delta, by="a", at="c", when=lambda delta: bool(delta.put))
+    answer_of_b()
+    assert to_c.items
+    world.cut("a", "c")
+    for _ in range(6):
+        answer_of_b()
+    assert push.code == "uncertain"
+    assert not world.bodies("a", "a")
+
+
+def test_rule_5_a_push_is_not_taken_back_on_what_was_confirmed_before_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time was up before that, and it was put off; a successor may have answered it meanwhile."""
+    monkeypatch.setattr("dqtw.core.session.chunk_messages_max", 1)
+    world = cluster("a", "b", push_timeout_s=3.5)
+    answers = world.hold(Applied, by="a")
+    for _ in range(3):
+        world.push("a")
+    world.settle(4)
+    answers.let()
+    world.settle(0.3)
+    assert len(world.bodies("a", "a")) == 3
+    assert world["a"].owner.links.in_doubt(world.processes["a"].latest)
+    world.pause("a")
+    world.settle(3)
+    answers.let()
+    world.resume("a", timers_first=False)
+    world.settle(0.5)
+    assert len(world.bodies("a", "a")) == 3
+    answers.open()

@@ -72,6 +72,26 @@ def test_rule_14_an_owner_that_is_there_and_has_a_backlog_is_not_disturbed_by_an
     assert copy_opens(world, "a", since) == []
 
 
+def test_rule_14_an_owner_that_comes_meanwhile_is_not_disturbed_by_an_exchange_that_has_begun() -> None:
+    """What it tells one peer first, that must not tell another before the owner does: a session would end for it."""
+    world = cluster("a", "b", "c", copies=2)
+    world.kill("a")
+    opens = world.hold(Open, by="b", at="c", when=lambda each: each.role is Role.COPY and each.queue == "a")
+    world.settle(4)
+    assert opens.items
+    world.start("a")
+    world.settle(1)
+    assert world.in_session("a") == ["b", "c"]
+    deltas = world.hold(Delta, by="a", at="c")
+    assert world.push("a", b"new").outcome is None
+    world.settle(0.1)
+    opens.open()
+    deltas.open()
+    world.settle(0.1)
+    assert world.bodies("c", "a") == [b"new"]
+    assert not [each for _, each in world.events if "out of session" in each.what and each.facts["peer"] == "c"]
+
+
 def test_rule_14_both_ways_what_either_has_removed_is_removed_at_both() -> None:
     """The same join as with an owner: removals win over messages, in both directions."""
     world = cluster("a", "b", "c", copies=1)

@@ -1233,3 +1233,50 @@ def test_rule_11_a_fenced_node_removes_nothing_as_long_as_it_stays() -> None:
     world.settle(1)
     assert ack.code == "fenced"
     assert kept in world.copy("a", "a").live
+
+
+# Rule 11: what a process that is about to end, or once declined, says nothing about.
+
+
+def test_rule_11_a_peer_that_has_departed_clears_nobody_of_doubt() -> None:
+    """It knew of the successor; who stood still must not take its silence for a good word."""
+    world = keeping("a", "b")
+    world.pause("a")
+    world.settle(6)
+    world.start("a", at="a2")
+    world.settle(10)
+    [delivery] = world.get("a2").deliveries
+    ack = world.ack("a2", delivery.receipt.id)
+    world.settle(0.3)
+    assert ack.code == "Done"
+    world.depart("b")
+    world.resume("a")
+    get = world.get("a")
+    world.settle(2)
+    assert get.code != "Delivered"
+
+
+@pytest.mark.parametrize("timers_first", [True, False])
+def test_rule_11_that_a_peer_once_declined_says_nothing_after_a_pause(timers_first: bool) -> None:
+    """It was started again meanwhile, and has let a successor in."""
+    world = cluster("a", "b", copies=1, start_wait_s=1.0)
+    world.kill("b")
+    world.settle(4)
+    world.start("b", cluster="other")
+    world.settle(4)
+    assert world["a"].peers["b"].declined
+    world.kill("b")
+    world.pause("a")
+    world.start("b")
+    world.settle(5)
+    world.start("a", at="a2")
+    world.settle(10)
+    assert world["a2"].life.is_serving
+    key = key_at("a", world)
+    first = world.push("a2", b"once", key=key)
+    world.settle(0.5)
+    assert first.code == "Pushed"
+    world.resume("a", timers_first=timers_first)
+    again, get = world.push("a", b"once", key=key), world.get("a")
+    world.settle(3)
+    assert (again.code, get.code) == ("fenced", "fenced")

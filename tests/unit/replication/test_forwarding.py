@@ -1,5 +1,7 @@
 """Rule 16: any node answers; what another node must do is asked of it once."""
 
+from typing import Any
+
 from dqtw.core.commands import Ack, Command, Complete, Delivered, Get, GiveBack, Inspect, Nack, Push, Touch
 from dqtw.core.errors import Fenced
 from dqtw.core.message import Message, MessageId, Receipt
@@ -497,3 +499,24 @@ def test_rule_16_a_get_that_was_held_back_for_longer_than_its_asker_waits_leases
     assert get.bodies == []
     world.settle(2)
     assert world["a"].owner.ready_count() == 1
+
+
+def test_rule_16_a_hint_costs_one_look_at_each_poll_that_waits() -> None:
+    """Thousands may wait, and be sent at once; that must not hold up the node."""
+    looks = 0
+
+    class Looked(dict[int, Any]):
+        def __contains__(self, ticket: object) -> bool:
+            nonlocal looks
+            looks += 1
+            return super().__contains__(ticket)
+
+    world = cluster("a", "b")
+    world.ask_all("b", [Get(wait_s=30.0)] * 300)
+    world.settle()
+    node = world["b"]
+    node.holder.held["a"].ready = 300
+    node.forwarding._hunts = Looked(node.forwarding._hunts)
+    node.hinted(world.processes["b"].latest, "a")
+    assert len(node.forwarding._hunts) == 300
+    assert looks <= 2 * 300

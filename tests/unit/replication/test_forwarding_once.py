@@ -279,3 +279,21 @@ def test_rule_16_a_forward_that_comes_again_is_not_denied_by_the_next_process() 
     world.deliver(item)
     world.settle(0.1)
     assert push.code == "uncertain"
+
+
+@pytest.mark.parametrize("kind", [Ack, Push])
+def test_rule_16_who_has_departed_does_not_deny_what_it_has_done(kind: type[Command]) -> None:
+    """Its answer was lost, and the network brings the forward again while its doors are being shut."""
+    world = cluster("a", "b", "c")
+    id = pushed(world, "b")
+    gate = hold_forwards(world, kind)
+    lost = world.hold(Forwarded, by="a", at="b")
+    asked = world.ack("a", id) if kind is Ack else world.push("a", b"kept", key=key_at("b", world))
+    world.settle()
+    [item] = gate.items
+    gate.open()
+    lost.items.clear()
+    world.depart("b")
+    world.deliver(item)
+    world.settle()
+    assert asked.code == "uncertain"

@@ -565,3 +565,22 @@ def test_rule_15_a_page_of_records_that_a_proxy_asks_for_twice_is_the_same_page(
     answers.open()
     assert world.in_session("a") == ["b"]
     assert len(world["a"].owner.keys) == keys_per_request_max + 1
+
+
+def test_rule_15_no_chunk_tells_a_removal_before_the_record_of_its_key() -> None:
+    """Also when own removals fill a request with their records: the owner may die before the next."""
+    copy = Copy("a")
+    session = Session(copy, "t")
+    ids = [MessageId("a", "0" * 26, n) for n in range(1, 1501)]
+    records = [KeyRecord(f"k{id.n}", id, b"d" * 16, 0.0) for id in ids]
+    for record in records[:900]:
+        session.note_gone(record.id, record)
+    for record in records[900:]:
+        session.note_record(record)
+    session.note_all_gone(IdSet.of("a", ids[900:]))
+    told: set[MessageId] = set()
+    while session.gones or session.keys:
+        chunk = session.take_chunk(0.0)
+        told |= {record.id for record in chunk.keys}
+        assert not [id for id in chunk.gone if id not in told]
+    assert told == set(ids)

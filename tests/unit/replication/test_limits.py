@@ -271,3 +271,21 @@ def test_rule_17_the_openers_of_a_copy_are_few() -> None:
         assert asked.role is Role.COPY
     assert len(process.node.holder.held["a"]._admissions) <= 16
     assert isinstance(process.node.holder.answer(process.latest, Ask("a", "dqtw")), Asked)
+
+
+def test_rule_17_who_starts_does_not_call_the_message_of_a_member_unknown_that_only_its_peers_know() -> None:
+    """It has yet to hear which members there are."""
+    world = cluster("a", "b", "c")
+    push = world.push("c", b"kept")
+    world.settle()
+    world.kill("a")
+    world.settle(4)
+    opened = world.hold(Opened, by="a", at="b")
+    world.start("a", peers={"b": "b"}, copies=2)
+    ack = world.ack("a", push.id)
+    world.settle(1)
+    assert ack.code == "starting"
+    opened.open()
+    world.settle(1)
+    ack = world.ack("a", push.id)
+    assert ack.code == "owner_down"

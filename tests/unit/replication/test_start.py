@@ -840,3 +840,20 @@ def test_rule_10_a_start_that_has_chosen_does_not_open_with_a_peer_that_hears_th
     world.settle(1.5)
     opens = [each for each in world.sent[since:] if asked_as_owner(each.what) and each.asker.address == "a2"]
     assert not [each for each in opens if each.address == "c" and not each.is_answer]
+
+
+def test_rule_9_a_delta_that_lay_in_the_sockets_through_a_pause_makes_no_copy_in_sync() -> None:
+    """Since it was sent, another process of the node may have been given what this one was not."""
+    world = cluster("a", "b", "c", copies=2)
+    held = world["c"].holder.held["a"]
+    assert held.synced_once
+    world.pause("c")
+    world.settle(2)
+    assert world.processes["c"].inbox
+    world.kill("a")
+    world.settle(8)
+    world.resume("c", timers_first=False)
+    assert not held.synced_once
+    world.start("a")
+    world.settle(8)
+    assert held.synced_once

@@ -36,6 +36,7 @@ from dqtw.core.peer_messages import (
     Declined,
     Delta,
     Failed,
+    FencedOff,
     Fetch,
     Forward,
     Forwarded,
@@ -302,7 +303,7 @@ def test_extension_types_are_refused(extension: bytes) -> None:
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
-        (Ask("a", "dqtw"), NoSession("b", "boot")),
+        (Ask("a", "dqtw"), FencedOff("b", "boot", "")),
         (Fetch("a", "t", 1, IdSet("a")), Applied("b", "boot", "t", 1, False, False)),
         (forward(Get()), Applied("b", "boot", "t", 1, False, False)),
         (Page("a", "t", 1, None, 0), Forwarded(Done())),
@@ -486,3 +487,10 @@ def test_the_reference_names_every_request_as_it_is() -> None:
 def test_the_reference_names_every_answer_command_and_outcome_as_it_is(heading: str, cases: Cases) -> None:
     """Who reads the reference reads what is on the wire."""
     assert documented(heading) == {name: attributes(types[0]) for name, (types, _) in cases.items()}
+
+
+@pytest.mark.parametrize("request_", [Ask("a", "dqtw"), Fetch("a", "t", 1, IdSet("a")), forward(Get())])
+def test_who_is_about_to_end_may_answer_any_request_with_no_session(request_: Any) -> None:
+    """It confirms nothing, and denies nothing."""
+    answer = NoSession("b", "boot")
+    assert peer.decode_answer(request_, peer.encode_answer(answer)) == answer
