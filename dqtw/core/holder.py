@@ -51,6 +51,8 @@ class Admission:
         incarnation: of the owner, in which the opener spoke.
         last_request: the greatest request number seen; what is said in an older one has been said better since.
         last_shared: what that request was answered, in case the network repeats it and loses the first answer.
+        may_be_late: what comes next was perhaps said before this process stood still, or took its incarnation. Of what
+            comes after that it is not so: an opener has one request in flight.
         records: the keys to be told while the digest is read.
     """
 
@@ -59,6 +61,7 @@ class Admission:
     incarnation: str
     last_request: int = 0
     last_shared: bool = False
+    may_be_late: bool = False
     records: list[KeyRecord] = field(factory=list)
 
     def is_outdated(self, greatest: str) -> bool:
@@ -102,7 +105,7 @@ class HeldCopy:
     def admit(self, open: Open, token: str, records: list[KeyRecord]) -> Admission:  # noqa: A002
         """Let an opener in; of owners only the latest, of all others a few."""
         if open.role is Role.OWNER:
-            self.drop_owners()
+            self._drop_owners()
             self.copy.prune()
         admission = Admission(token, open.role, open.incarnation, records=records)
         self._admissions.pop((open.role, open.node, open.boot), None)
@@ -115,10 +118,14 @@ class HeldCopy:
         """Who shows this token."""
         return next((admission for admission in self._admissions.values() if admission.token == token), None)
 
-    def drop_owners(self) -> None:
-        """End the owner's session: it is to open anew."""
+    def _drop_owners(self) -> None:
         for key in [key for key in self._admissions if key[0] is Role.OWNER]:
             del self._admissions[key]
+
+    def doubt_owners(self) -> None:
+        """What owners say next does not make this copy one that was in sync."""
+        for admission in self._admissions.values():
+            admission.may_be_late = True
 
     def hears(self, now: float, admission: Admission) -> bool:
         """An opener speaks; whether it may: an owner that was replaced may not."""
@@ -140,7 +147,7 @@ class HeldCopy:
 
     def changed_elsewhere(self) -> None:
         """The copy changed behind its owner's back: what the owner believes of it is no longer so."""
-        self.drop_owners()
+        self._drop_owners()
         self.in_sync = False
         self.changes += 1
         self.heard_of(max(self.copy.seen.incarnations, default=""))
@@ -252,7 +259,7 @@ class Holder:
         """
         for held in self.held.values():
             held.synced_once = False
-            held.drop_owners()  # what such a session brings now may have been said before
+            held.doubt_owners()
 
     def tidy(self, now: float) -> None:
         """Forget what need not be remembered any longer."""
@@ -350,7 +357,8 @@ class Holder:
         if delta.request > admission.last_request:
             admission.last_shared, held.shared = held.shared, False
             held.in_sync = delta.synced
-            held.synced_once = held.synced_once or delta.synced
+            held.synced_once = held.synced_once or (delta.synced and not admission.may_be_late)
+            admission.may_be_late = False
             held.ready = delta.ready
             if delta.ready:
                 self._events.hinted(now, delta.queue)

@@ -107,8 +107,8 @@ samples: dict[type[Any], Any] = {
     m.Forward: m.Forward("a", "dqtw", "0" * 26, "b", 1, c.Ack(MessageId("a", "0" * 26, 1))),
 }
 answered: dict[type[Any], st.SearchStrategy[Any]] = {
-    m.Ask: asked | declined,
-    m.Open: opened | declined | ending.filter(lambda answer: not isinstance(answer, m.NoSession)),
+    m.Ask: asked | declined | st.builds(m.NoSession, names, words),
+    m.Open: opened | ending,
     m.Page: paged | ending,
     m.Delta: applied | ending,
     m.Fetch: fetched | ending,

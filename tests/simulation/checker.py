@@ -245,7 +245,9 @@ class Checker:
         """Whether the owner has taken it in again, under another id: then that is what it owes from now on."""
         for other in self.ledger.of_queue(process.id):
             same = (other.message.body, other.message.key) == (fate.message.body, fate.message.key)
-            if same and other.admitted_by is process and process in other.holders and other.id > fate.id:
+            here = other.admitted_by is process and process in other.holders
+            is_push = process.node.owner.queue.is_waiting(other.id)  # of a retry, which has no copies yet
+            if same and here and other.id > fate.id and not is_push:
                 other.answered_at, other.answered_by = fate.answered_at or self._clock.now, process
                 fate.is_given_up = True
                 self._renewed.append(other)

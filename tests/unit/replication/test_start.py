@@ -857,3 +857,24 @@ def test_rule_9_a_delta_that_lay_in_the_sockets_through_a_pause_makes_no_copy_in
     world.start("a")
     world.settle(8)
     assert held.synced_once
+
+
+def test_rule_9_a_session_that_is_older_than_the_incarnation_goes_on_and_counts_from_its_next_delta_but_one() -> None:
+    """To end it would let pushes be refused by a cluster of which every node is ready."""
+    world = cluster("a", "b", "c")
+    world.kill("b")
+    world.settle(4)
+    asked = world.hold(Asked, by="b", at="c")
+    world.start("b")
+    world.settle(2)
+    assert "b" in world.in_session("a")
+    assert not world["b"].incarnation
+    held, since = world["b"].holder.held["a"], len(world.events)
+    assert held.synced_once
+    asked.open()
+    assert world["b"].incarnation
+    assert not held.synced_once
+    world.settle(2.5)
+    assert world["b"].life.was_ready
+    assert held.synced_once
+    assert not [each for at, each in world.events[since:] if at == "a" and "out of session" in each.what]
