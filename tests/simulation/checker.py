@@ -220,12 +220,11 @@ class Checker:
         return may_be and self.promises.deliveries.take_out(fate, process)
 
     def _is_asked_for(self, fate: Fate, process: Process) -> bool:
-        """Whether somebody has asked to remove it; if that was before it was there, a get may have been faster."""
-        ahead = self.promises.asked_ahead.pop(fate.id, {})
+        """Whether somebody has asked to remove it, perhaps before it was there; still a get may have been faster."""
+        fate.removers |= self.promises.asked_ahead.pop(fate.id, {})
         get = self.requests.takes_out(process)
-        if ahead and get is not None:
-            ahead[get] = get.begun_at
-        fate.removers |= ahead
+        if fate.removers and get is not None:
+            fate.removers[get] = get.begun_at
         return bool(fate.removers)
 
     def _withdrawn(self, now: float, process: Process, fate: Fate, verb: str) -> None:
