@@ -10,6 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
+from dqtw.core.calls import call_timeout_s
 from dqtw.core.copy import Copy
 from dqtw.core.errors import PeerFault
 from dqtw.core.id_set import IdSet
@@ -40,6 +41,7 @@ from dqtw.core.session import chunk_bytes_max, chunk_ints_max, chunk_messages_ma
 from dqtw.core.settings import NodeSettings
 
 token_bytes: Final = 16
+silent_after_s: Final = 2 * call_timeout_s  # who compares copies asks again as soon as it is answered, or never
 admissions_max: Final = 16  # of one queue; more than the members of any cluster that keeps a copy on every node
 
 
@@ -53,7 +55,9 @@ class Admission:
         last_shared: what that request was answered, in case the network repeats it and loses the first answer.
         may_be_late: what comes next was perhaps said before this process stood still, or took its incarnation. Of what
             comes after that it is not so: an opener has one request in flight.
+        heard_at: when its opener spoke last.
         records: the keys to be told while the digest is read.
+        is_reading: it is being read, as far as is known here.
     """
 
     token: str
@@ -62,7 +66,9 @@ class Admission:
     last_request: int = 0
     last_shared: bool = False
     may_be_late: bool = False
+    heard_at: float = 0.0
     records: list[KeyRecord] = field(factory=list)
+    is_reading: bool = True
 
     def is_outdated(self, greatest: str) -> bool:
         """Whether its opener was the owner, and has been replaced."""
@@ -72,6 +78,10 @@ class Admission:
         """Some records, from that one on, and whether there are more; the same again when a request is repeated."""
         some = tuple(self.records[first : first + keys_per_request_max])
         return some, len(self.records) > first + len(some)
+
+    def has_read(self) -> None:
+        """Its opener is in session: the records are told."""
+        self.records, self.is_reading = [], False
 
 
 class HeldCopy:
@@ -102,12 +112,12 @@ class HeldCopy:
         self.changes = 0
         self._admissions: OrderedDict[tuple[Role, str, str], Admission] = OrderedDict()
 
-    def admit(self, open: Open, token: str, records: list[KeyRecord]) -> Admission:  # noqa: A002
+    def admit(self, now: float, open: Open, token: str) -> Admission:  # noqa: A002
         """Let an opener in; of owners only the latest, of all others a few."""
         if open.role is Role.OWNER:
             self._drop_owners()
             self.copy.prune()
-        admission = Admission(token, open.role, open.incarnation, records=records)
+        admission = Admission(token, open.role, open.incarnation, heard_at=now, records=self.keys.records(now))
         self._admissions.pop((open.role, open.node, open.boot), None)
         self._admissions[open.role, open.node, open.boot] = admission
         while len(self._admissions) > admissions_max:
@@ -131,6 +141,7 @@ class HeldCopy:
         """An opener speaks; whether it may: an owner that was replaced may not."""
         if admission.is_outdated(self.greatest):
             return False
+        admission.heard_at = now
         if admission.role is Role.OWNER:
             self.heard_at = now
         return True
@@ -160,7 +171,17 @@ class HeldCopy:
         """Remember the key of a message that was removed; whether that was news."""
         is_new = self.keys.learn(now, record)
         self.copy.version += is_new  # who has all that was here before has not all that is here now
+        for admission in self._admissions.values():
+            if is_new and admission.is_reading:  # the next page may tell the removal, which says too little alone
+                admission.records.append(record)
         return is_new
+
+    def tidy(self, now: float) -> None:
+        """Forget what need not be remembered any longer: old keys, and openers that have gone silent."""
+        self.keys.expire(now)
+        for key, admission in list(self._admissions.items()):
+            if key[0] is Role.COPY and now - admission.heard_at > silent_after_s:
+                del self._admissions[key]
 
     def remove(self, ids: IdSet) -> bool:
         """Know these ids as removed; whether that changed the copy.
@@ -263,8 +284,8 @@ class Holder:
 
     def tidy(self, now: float) -> None:
         """Forget what need not be remembered any longer."""
-        for held in self.held.values():
-            held.keys.expire(now)
+        for held in (*self.held.values(), self.own):
+            held.tidy(now)
 
     def _ask(self, now: float, ask: Ask) -> PeerAnswer:
         if ask.cluster != self._cluster:
@@ -302,7 +323,7 @@ class Holder:
             if open.incarnation < held.greatest:
                 return self._fenced(held)
             held.owner_boot, held.heard_at, held.in_sync, held.shared = open.boot, now, False, False
-        admission = held.admit(open, self._entropy(token_bytes).hex(), held.keys.records(now))
+        admission = held.admit(now, open, self._entropy(token_bytes).hex())
         keys, left = admission.tell_records(0)
         return Opened(
             self._node,
@@ -335,7 +356,7 @@ class Holder:
             return NoSession(self._node, self._boot)
         if admission is None or not held.hears(now, admission):
             return self._fenced(held)
-        admission.records = []  # its opener has read them: it is in session
+        admission.has_read()
         changed = False
         for record in delta.keys:  # first: they tell a removal from a push that was taken back
             changed |= held.learn(now, record)
@@ -370,7 +391,7 @@ class Holder:
             return NoSession(self._node, self._boot)
         if not held.hears(now, admission):
             return self._fenced(held)
-        admission.records = []
+        admission.has_read()
         copy = held.copy
         put: list[Put] = []
         bytes_left = chunk_bytes_max

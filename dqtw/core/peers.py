@@ -7,11 +7,14 @@ from typing import Final
 from dqtw.core.calls import Calls, call_timeout_s
 from dqtw.core.peer_messages import (
     Addresses,
+    Ask,
     Asked,
     Asking,
     Declined,
     Failed,
     InSession,
+    NoSession,
+    Open,
     Opened,
     PeerAnswer,
     PeerRequest,
@@ -38,6 +41,7 @@ class Peer:
         last_request: the number of the latest one to it.
         rises: how many times it has come up: a new process, or an answer after a failure.
         members: the list of members that this process of it was told; empty: it has yet to say.
+        members_before: what the process before it was told.
     """
 
     def __init__(self, id: str, url: str, peers: "Peers", calls: Calls) -> None:
@@ -48,6 +52,7 @@ class Peer:
         self._declined_last = ""  # what was logged, once for each process of it
         self.error = ""
         self.members: tuple[str, ...] = ()
+        self.members_before: tuple[str, ...] = ()
         self.rises = 0
         self._configured_url = url
         self._tries = 0
@@ -65,7 +70,7 @@ class Peer:
             self._silent_since = now
         self.last_request += 1
         url = self._url()
-        take = partial(self._take, self.last_request, url, then)
+        take = partial(self._take, self.last_request, request, url, then)
         self._calls.start(now, self.id, url, request, take, timeout_s)
 
     def stays(self, now: float, since: int) -> bool:
@@ -108,7 +113,7 @@ class Peer:
         told = self._peers.addresses.get(self.id, ("", ""))[1]
         return told if told and self._tries % 2 == 0 else self._configured_url
 
-    def _take(self, number: int, url: str, then: Then, now: float, answer: PeerAnswer) -> None:
+    def _take(self, number: int, request: PeerRequest, url: str, then: Then, now: float, answer: PeerAnswer) -> None:
         fault = self._fault(answer)
         if fault:
             answer = Failed(fault)
@@ -118,6 +123,8 @@ class Peer:
             self._note(answer, is_late=is_late)
             if isinstance(answer, Asked | InSession) and answer.boot == self.boot:
                 self._said_whether_it_stays(number, leaving=answer.leaving)
+            elif isinstance(answer, NoSession) and isinstance(request, Ask | Open) and answer.boot == self.boot:
+                self.leaving = True  # nobody else answers these so: it has handed everything over
         elif number > self._answered:  # else it has answered better since
             self._fail(now, url, answer.why)
         then(now, answer)
@@ -152,7 +159,7 @@ class Peer:
 
     def _meet(self) -> None:
         """Another process answers: what the one before said of itself says nothing of this one."""
-        self.members = ()
+        self.members_before, self.members = self.members or self.members_before, ()
         self.leaving = False
         self._stays = 0
         self._declined_last = ""
@@ -219,7 +226,7 @@ class Peers:
 
     def somebody_knows(self, id: str) -> bool:
         """Whether a peer was told of a member that this node was not: the list is being changed."""
-        return any(id in peer.members for peer in self)
+        return any(id in (peer.members or peer.members_before) for peer in self)
 
     def learn(self, told: Addresses) -> None:
         """Take over what a node knows of the members' addresses."""

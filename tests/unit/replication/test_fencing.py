@@ -1280,3 +1280,15 @@ def test_rule_11_that_a_peer_once_declined_says_nothing_after_a_pause(timers_fir
     again, get = world.push("a", b"once", key=key), world.get("a")
     world.settle(3)
     assert (again.code, get.code) == ("fenced", "fenced")
+
+
+def test_rule_12_who_leaves_does_not_wait_for_a_peer_that_has_departed() -> None:
+    """It takes nothing in any more, and may not have said that it leaves while it still did."""
+    world = cluster("a", "b", "c")
+    world.settle(0.3)
+    world.depart("a")
+    world.settle(1.5)
+    world.kill("c")
+    world.drain("b")
+    world.settle(1)
+    assert world.departed["b"] == Departure(Status.DRAINED, 0)

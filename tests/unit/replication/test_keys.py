@@ -584,3 +584,29 @@ def test_rule_15_no_chunk_tells_a_removal_before_the_record_of_its_key() -> None
         told |= {record.id for record in chunk.keys}
         assert not [id for id in chunk.gone if id not in told]
     assert told == set(ids)
+
+
+def test_rule_15_who_reads_a_copy_that_changes_meanwhile_gets_no_removal_without_its_record() -> None:
+    """Its pages are of later than its first records."""
+    world = cluster("a", "b", "c", copies=2, size=5000)
+    world.cut("a", "c")
+    world.settle(6)
+    held = world["b"].holder.held["a"]
+    for n in range(1200):
+        id = MessageId("a", "0" * 26, n + 1)
+        held.keys.learn(world.processes["b"].latest, KeyRecord(f"k{n}", id, b"d" * 16, 0.0))
+    key = key_at("a", world)
+    once = world.push("a", b"once", key=key)
+    world.settle(0.5)
+    assert once.code == "Pushed"
+    pages = world.hold(Page, by="c", at="b", when=lambda page: page.queue == "a")
+    world.settle(6)
+    assert pages.items
+    ack = world.ack("a", once.id)
+    world.settle(0.3)
+    assert ack.code == "Done"
+    pages.open()
+    world.settle(0.2)
+    mine = world["c"].holder.held["a"]
+    assert mine.copy.knows_removed(once.id)
+    assert mine.keys.was_removed(key, once.id)

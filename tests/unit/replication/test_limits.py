@@ -289,3 +289,35 @@ def test_rule_17_who_starts_does_not_call_the_message_of_a_member_unknown_that_o
     world.settle(1)
     ack = world.ack("a", push.id)
     assert ack.code == "owner_down"
+
+
+def test_rule_17_who_has_compared_copies_and_is_gone_costs_nothing() -> None:
+    """A hundred thousand records of keys were kept for each, in case that it would ask once more."""
+    world = cluster("a", "b", "c")
+    holder, now = world["c"].holder, world.processes["c"].latest
+    held = holder.held["a"]
+    [owners] = held._admissions
+    for boot in range(10):
+        opened = holder.answer(now, Open("a", Role.COPY, "dqtw", "b", f"{boot}", "", "n", 1, world.members, {}))
+        assert isinstance(opened, Opened)
+    assert len(held._admissions) == 11
+    world.settle(11)
+    assert list(held._admissions) == [owners]
+
+
+def test_rule_17_a_member_that_only_a_peer_knows_is_known_while_that_is_started_again() -> None:
+    """Until the peer's new process has told its members, what its last one told is the best that is known."""
+    world = cluster("a", "b", "c")
+    push = world.push("c", b"kept")
+    world.settle()
+    world.kill("a")
+    world.settle(4)
+    world.start("a", peers={"b": "b"}, copies=2)
+    world.settle(5)
+    assert world["a"].life.is_serving
+    world.hold(Opened, by="a", at="b")
+    world.kill("b")
+    world.start("b")
+    world.settle(1.5)
+    ack = world.ack("a", push.id)
+    assert ack.code == "owner_down"

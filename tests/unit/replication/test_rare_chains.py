@@ -16,7 +16,6 @@ from dqtw.core.peer_messages import (
     Fetch,
     Fetched,
     Forward,
-    NoSession,
     Open,
     Opened,
     Page,
@@ -92,12 +91,12 @@ def test_rule_12_that_a_dead_process_was_to_stay_says_nothing_of_the_next() -> N
     peers = Peers("a", "dqtw", "boot of a", {"b": "http://b"}, sent.append, lambda *_, **__: None)
     peer = peers["b"]
 
-    def asks(answer: Asked | NoSession) -> None:
+    def asks(answer: Asked | FencedOff) -> None:
         peer.ask(0.0, Ask("a", "dqtw"), lambda *_: None)
         peers.calls.answered(0.0, sent[-1].call, answer)
 
     said = Asked("b", "first", "", "", 0.0, synced_once=True, in_sync=True, leaving=False, fenced=False, addresses={})
-    met = NoSession("b", "second")
+    met = FencedOff("b", "second", "")
     asks(said)
     assert peer.stays(0.0, since=0)
     asks(met)
