@@ -99,6 +99,8 @@ class Lives:
 
     def _check_silence(self, process: Process) -> None:
         """Who serves without what a peer holds has had no answer of it for a while, not even that it declines."""
+        if process.paused_at == self._clock.now:
+            return  # of all that lay in its sockets, it may have decided on the first
         for opener in process.node.owner.links:
             silent_s = process.now - self._answered_at.get((process, opener.peer.id), process.now)
             away = opener.is_joined or silent_s >= unreachable_s - 1e-3
