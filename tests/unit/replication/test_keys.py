@@ -610,3 +610,29 @@ def test_rule_15_who_reads_a_copy_that_changes_meanwhile_gets_no_removal_without
     mine = world["c"].holder.held["a"]
     assert mine.copy.knows_removed(once.id)
     assert mine.keys.was_removed(key, once.id)
+
+
+def test_rule_15_a_message_that_a_replaced_process_takes_in_again_is_handed_over_too() -> None:
+    """It told a retry that the message is there, and hears only then, from its heir, that the push was taken back."""
+    world = cluster("a", "b")
+    key = key_at("a", world)
+    first = world.push("a", b"once", key=key)
+    world.settle()
+    restarted(world)
+    retry = world.push("a", b"once", key=key)
+    world.settle()
+    assert retry.id == first.id
+    world.pause("a")
+    world.settle(4)
+    world.start("a", at="a2")
+    world.settle(4)
+    assert world["a2"].life.is_serving
+    held = world["b"].holder.held["a"]
+    assert held.remove(IdSet.of("a", [first.id]))
+    held.changed_elsewhere()
+    world.settle(3)
+    assert world.bodies("a2", "a") == []
+    world.resume("a")
+    world.settle(10)
+    assert "a" in world.departed
+    assert world.bodies("a2", "a") == [b"once"]
