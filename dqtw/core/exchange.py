@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from dqtw.core.holder import HeldCopy
+from dqtw.core.held_copy import HeldCopy
 from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.opener import Opener, Stage

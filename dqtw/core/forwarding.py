@@ -29,7 +29,7 @@ from dqtw.core.commands import (
     wait_max_s,
 )
 from dqtw.core.errors import Fenced, LeaseLost, OwnerDown, Refusal, Starting, Uncertain, Unknown
-from dqtw.core.holder import HeldCopy
+from dqtw.core.held_copy import HeldCopy
 from dqtw.core.message import Receipt
 from dqtw.core.peer_messages import Declined, Failed, Forward, Forwarded, PeerAnswer
 from dqtw.core.peers import Peer, Peers, Then

@@ -4,19 +4,11 @@ A holder changes a copy only by what it is told, remembers for whom which sessio
 a copy has changed behind a session's back: then the session is over.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
-from attrs import define, field
-
-from dqtw.core.calls import call_timeout_s
-from dqtw.core.copy import Copy
 from dqtw.core.errors import PeerFault
-from dqtw.core.id_set import IdSet
-from dqtw.core.keys import KeyMemory, KeyRecord
-from dqtw.core.links import Links
-from dqtw.core.message import MessageId
+from dqtw.core.held_copy import Admission, HeldCopy, OwnCopy
 from dqtw.core.peer_messages import (
     Applied,
     Ask,
@@ -35,194 +27,12 @@ from dqtw.core.peer_messages import (
     Put,
     Role,
 )
-from dqtw.core.peers import Peer, Peers
+from dqtw.core.peers import Peers
 from dqtw.core.ports import HolderEvents
-from dqtw.core.session import chunk_bytes_max, chunk_ints_max, chunk_messages_max, keys_per_request_max
+from dqtw.core.session import chunk_bytes_max, chunk_ints_max, chunk_messages_max
 from dqtw.core.settings import NodeSettings
 
 token_bytes: Final = 16
-silent_after_s: Final = 2 * call_timeout_s  # who compares copies asks again as soon as it is answered, or never
-admissions_max: Final = 16  # of one queue; more than the members of any cluster that keeps a copy on every node
-
-
-@define
-class Admission:
-    """What one opener was let in for: the token it must show.
-
-    Attributes:
-        incarnation: of the owner, in which the opener spoke.
-        last_request: the greatest request number seen; what is said in an older one has been said better since.
-        last_shared: what that request was answered, in case the network repeats it and loses the first answer.
-        may_be_late: what comes next was perhaps said before this process stood still, or took its incarnation. Of what
-            comes after that it is not so: an opener has one request in flight.
-        heard_at: when its opener spoke last.
-        records: the keys to be told while the digest is read.
-        is_reading: it is being read, as far as is known here.
-    """
-
-    token: str
-    role: Role
-    incarnation: str
-    last_request: int = 0
-    last_shared: bool = False
-    may_be_late: bool = False
-    heard_at: float = 0.0
-    records: list[KeyRecord] = field(factory=list)
-    is_reading: bool = True
-
-    def is_outdated(self, greatest: str) -> bool:
-        """Whether its opener was the owner, and has been replaced."""
-        return self.role is Role.OWNER and self.incarnation < greatest
-
-    def tell_records(self, first: int) -> tuple[tuple[KeyRecord, ...], bool]:
-        """Some records, from that one on, and whether there are more; the same again when a request is repeated."""
-        some = tuple(self.records[first : first + keys_per_request_max])
-        return some, len(self.records) > first + len(some)
-
-    def has_read(self) -> None:
-        """Its opener is in session: the records are told."""
-        self.records, self.is_reading = [], False
-
-
-class HeldCopy:
-    """This node's copy of one peer's queue.
-
-    Attributes:
-        greatest: the greatest incarnation of the owner that was heard of.
-        owner_boot: the process that opened as the owner last.
-        heard_at: when that process was last heard.
-        synced_once: the owner has said that this copy lacks nothing, since this process took its incarnation, and since
-            it last stood still: before, another process of this node may have been given what this one was not.
-        in_sync: it has said so, and nothing else has changed this copy since.
-        shared: messages of this copy were given to another peer since the owner's last delta.
-        ready: how many messages the owner could deliver when it last spoke.
-        changes: how many times the copy has changed behind its owner's back.
-    """
-
-    def __init__(self, queue: str, settings: NodeSettings) -> None:
-        self.copy = Copy(queue)
-        self.keys = KeyMemory(settings.key_memory_s, settings.size)
-        self.greatest = ""
-        self.owner_boot = ""
-        self.heard_at: float | None = None
-        self.synced_once = False
-        self.in_sync = False
-        self.shared = False
-        self.ready = 0
-        self.changes = 0
-        self._admissions: OrderedDict[tuple[Role, str, str], Admission] = OrderedDict()
-
-    def admit(self, now: float, open: Open, token: str) -> Admission:  # noqa: A002
-        """Let an opener in; of owners only the latest, of all others a few."""
-        if open.role is Role.OWNER:
-            self._drop_owners()
-            self.copy.prune()
-        admission = Admission(token, open.role, open.incarnation, heard_at=now, records=self.keys.records(now))
-        self._admissions.pop((open.role, open.node, open.boot), None)
-        self._admissions[open.role, open.node, open.boot] = admission
-        while len(self._admissions) > admissions_max:
-            del self._admissions[next(key for key in self._admissions if key[0] is Role.COPY)]
-        return admission
-
-    def find(self, token: str) -> Admission | None:
-        """Who shows this token."""
-        return next((admission for admission in self._admissions.values() if admission.token == token), None)
-
-    def _drop_owners(self) -> None:
-        for key in [key for key in self._admissions if key[0] is Role.OWNER]:
-            del self._admissions[key]
-
-    def doubt_owners(self) -> None:
-        """What owners say next does not make this copy one that was in sync."""
-        for admission in self._admissions.values():
-            admission.may_be_late = True
-
-    def hears(self, now: float, admission: Admission) -> bool:
-        """An opener speaks; whether it may: an owner that was replaced may not."""
-        if admission.is_outdated(self.greatest):
-            return False
-        admission.heard_at = now
-        if admission.role is Role.OWNER:
-            self.heard_at = now
-        return True
-
-    def has_owner_in_sync(self, owner: Peer) -> bool:
-        """Whether the owner has all that is here: the very process that answers now has said so."""
-        return self.in_sync and self.owner_boot == owner.boot
-
-    def heard_of(self, incarnation: str) -> None:
-        """Somebody told of an incarnation of the owner."""
-        if incarnation > self.greatest:
-            self.greatest = incarnation
-            self.in_sync = False
-
-    def changed_elsewhere(self) -> None:
-        """The copy changed behind its owner's back: what the owner believes of it is no longer so."""
-        self._drop_owners()
-        self.in_sync = False
-        self.changes += 1
-        self.heard_of(max(self.copy.seen.incarnations, default=""))
-
-    def given_away(self, ids: Iterable[MessageId]) -> None:  # noqa: ARG002
-        """Another peer has these from here: the owner is to be told."""
-        self.shared = True
-
-    def learn(self, now: float, record: KeyRecord) -> bool:
-        """Remember the key of a message that was removed; whether that was news."""
-        is_new = self.keys.learn(now, record)
-        self.copy.version += is_new  # who has all that was here before has not all that is here now
-        for admission in self._admissions.values():
-            if is_new and admission.is_reading:  # the next page may tell the removal, which says too little alone
-                admission.records.append(record)
-        return is_new
-
-    def tidy(self, now: float) -> None:
-        """Forget what need not be remembered any longer: old keys, and openers that have gone silent."""
-        self.keys.expire(now)
-        for key, admission in list(self._admissions.items()):
-            if key[0] is Role.COPY and now - admission.heard_at > silent_after_s:
-                del self._admissions[key]
-
-    def remove(self, ids: IdSet) -> bool:
-        """Know these ids as removed; whether that changed the copy.
-
-        A removal says nothing of the key: a push that was taken back is a removal too. Keys have records of their own.
-        """
-        new = (ids - self.copy.seen) | (ids & self.copy.live_ids)
-        self.copy.gone(new)
-        return bool(new)
-
-    def hold(self, now: float, puts: tuple[Put, ...]) -> bool:
-        """Hold these messages, but for those that were seen before; whether that changed the copy."""
-        return bool(self.copy.put_all((put.id, put.message(now)) for put in puts))
-
-
-class OwnCopy(HeldCopy):
-    """This node's copy of its own queue, for a peer that is leaving and may hold more of it than its owner does.
-
-    It is also what this node brings to its peers when it was replaced, or leaves before it has served.
-    """
-
-    def __init__(self, links: Links, settings: NodeSettings) -> None:
-        super().__init__(settings.node, settings)
-        self.copy, self.keys = links.copy, links.keys
-        self._links = links
-
-    def learn(self, now: float, record: KeyRecord) -> bool:
-        """Remember the key of a message that was removed; whether that was news."""
-        return self._links.learned(now, None, record)
-
-    def remove(self, ids: IdSet) -> bool:
-        """Know these ids as removed; whether that changed the copy."""
-        return self._links.remove(ids)
-
-    def given_away(self, ids: Iterable[MessageId]) -> None:
-        """A peer has these from here."""
-        self._links.given_away(ids)
-
-    def hold(self, now: float, puts: tuple[Put, ...]) -> bool:
-        """Take these messages in, but for those that were seen before; whether that changed the copy."""
-        return self._links.hold(now, puts)
 
 
 class Holder:

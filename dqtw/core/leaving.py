@@ -8,7 +8,8 @@ from typing import Final
 from attrs import frozen
 
 from dqtw.core.exchange import Exchanges
-from dqtw.core.holder import HeldCopy, Holder
+from dqtw.core.held_copy import HeldCopy
+from dqtw.core.holder import Holder
 from dqtw.core.links import Links
 from dqtw.core.message import MessageId
 from dqtw.core.peer_messages import Ask, Asked, PeerAnswer

@@ -5,7 +5,8 @@ from enum import Enum
 
 from dqtw.core.errors import Draining, Fenced, Refusal, Starting
 from dqtw.core.exchange import Exchanges
-from dqtw.core.holder import HeldCopy, Holder
+from dqtw.core.held_copy import HeldCopy
+from dqtw.core.holder import Holder
 from dqtw.core.leaving import Departure, Drain, HandOver, ask_again_after_s
 from dqtw.core.owner import Owner
 from dqtw.core.peer_messages import Ask, PeerAnswer

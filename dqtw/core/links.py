@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from dqtw.core.errors import PeerFault, Unreplicated
+from dqtw.core.errors import Fenced, PeerFault, Starting, Unreplicated
 from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
@@ -73,6 +73,25 @@ class Links:
         for session in self._sessions():
             if id in session.need:
                 session.urgent.add(id)
+
+    def may_know(self, id: MessageId) -> bool:
+        """Whether a peer may know of an id that is news here: it is older than this start, and was never met.
+
+        Raises:
+            Fenced: it is of a process that has replaced this one.
+            Starting: not every peer has given what it holds, so that nobody can tell.
+        """
+        if not self._openers:
+            return False
+        if not self._owner.incarnation:
+            raise Starting("this node has yet to learn what its peers know of it")
+        if id.incarnation > self._owner.incarnation:
+            raise Fenced("this message is of a newer process of this node's id")
+        if id.incarnation == self._owner.incarnation or id in self.copy.seen or self.is_needed(id):
+            return False
+        if not self.all_joined():
+            raise Starting("a peer that can't be reached may know of this message")
+        return True
 
     def _sessions(self) -> Iterator[Session]:
         """Those in session, and those of which the digest is read."""

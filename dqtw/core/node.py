@@ -26,12 +26,13 @@ from dqtw.core.commands import (
 )
 from dqtw.core.doubt import Doubt
 from dqtw.core.effects import Answer, Effect, Event, Reply
-from dqtw.core.errors import Fenced, Full, OwnerDown, Refusal, Starting, TooLarge, Unreplicated
+from dqtw.core.errors import Full, OwnerDown, Refusal, Starting, TooLarge, Unreplicated
 from dqtw.core.exchange import Exchanges
 from dqtw.core.favours import Favours
 from dqtw.core.forwarding import Forwarding, forward_timeout_s
 from dqtw.core.health import Check, Health
-from dqtw.core.holder import Holder, OwnCopy
+from dqtw.core.held_copy import OwnCopy
+from dqtw.core.holder import Holder
 from dqtw.core.home import home_of
 from dqtw.core.incarnation import fresh_incarnation, random_bytes
 from dqtw.core.life import Life, Phase
@@ -297,29 +298,11 @@ class Node:
             self.owner.links.fetch_first(id)  # removed unseen, nobody would remember its key
             self.doubt.park(now, ticket, command)
             return
-        is_doubtful = self._must_ask_about(id) or self.owner.links.in_doubt(now)
+        is_doubtful = self.owner.links.may_know(id) or self.owner.links.in_doubt(now)
         if is_doubtful and not is_cleared:
             self.doubt.park(now, ticket, command)
         else:
             self.owner.by_id(now, ticket, command)
-
-    def _must_ask_about(self, id: MessageId) -> bool:
-        """Whether a peer may know of an id that is news here: it is older than this start, and was never met.
-
-        Raises:
-            Fenced: it is of a process that has replaced this one.
-            Starting: not every peer has given what it holds, so that nobody can tell.
-        """
-        links = self.owner.links
-        if not self.owner.incarnation and len(self.peers):
-            raise Starting("this node has yet to learn what its peers know of it")
-        if id.incarnation > self.owner.incarnation and len(self.peers):
-            raise Fenced("this message is of a newer process of this node's id")
-        if id.incarnation == self.owner.incarnation or id in links.copy.seen or links.is_needed(id):
-            return False
-        if len(self.peers) and not links.all_joined():
-            raise Starting("a peer that can't be reached may know of this message")
-        return bool(len(self.peers))
 
     def _check_open(self) -> None:
         if not self.life.is_serving:

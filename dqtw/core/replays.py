@@ -13,7 +13,7 @@ from typing import Final
 from attrs import define, field
 
 from dqtw.core.errors import Uncertain
-from dqtw.core.holder import HeldCopy
+from dqtw.core.held_copy import HeldCopy
 from dqtw.core.peer_messages import Declined, FencedOff, Forward, Forwarded, NoSession, PeerAnswer
 from dqtw.core.peers import Peers
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from dqtw import __version__
 from dqtw.core.commands import State
-from dqtw.core.holder import HeldCopy
+from dqtw.core.held_copy import HeldCopy
 from dqtw.core.opener import Opener
 
 if TYPE_CHECKING:

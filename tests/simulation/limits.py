@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dqtw.core import copy, holder, session
+from dqtw.core import copy, held_copy, holder, session
 from dqtw.core.copy import Copy
 from dqtw.core.session import Session
 from tests.simulation.scenario import Limits
@@ -22,7 +22,7 @@ def limited(limits: Limits) -> Iterator[None]:
         (holder, "chunk_bytes_max"): limits.chunk_bytes,
         (holder, "chunk_messages_max"): limits.chunk_messages,
         (holder, "chunk_ints_max"): limits.chunk_ints,
-        (holder, "keys_per_request_max"): limits.keys_per_request,
+        (held_copy, "keys_per_request_max"): limits.keys_per_request,
         (copy, "incarnations_kept"): limits.incarnations_kept,
     }
     before = {(module, name): getattr(module, name) for module, name in wanted}

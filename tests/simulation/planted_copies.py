@@ -7,7 +7,7 @@ from attrs import evolve
 from dqtw.core.commit import Pushes, Removals
 from dqtw.core.copy import Copy, Digest, Owed
 from dqtw.core.errors import Full, Unreplicated
-from dqtw.core.holder import Admission, HeldCopy
+from dqtw.core.held_copy import Admission, HeldCopy
 from dqtw.core.intake import Intake
 from dqtw.core.links import Links
 from dqtw.core.opener import Opener, Stage

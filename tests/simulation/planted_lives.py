@@ -10,7 +10,8 @@ from dqtw.core.commands import Ack, Delivered, Get
 from dqtw.core.errors import OwnerDown
 from dqtw.core.exchange import Exchanges
 from dqtw.core.forwarding import Forwarding
-from dqtw.core.holder import HeldCopy, Holder
+from dqtw.core.held_copy import HeldCopy
+from dqtw.core.holder import Holder
 from dqtw.core.keys import KeyMemory
 from dqtw.core.leaving import Departure, Drain, HandOver, Status
 from dqtw.core.life import Life
@@ -69,7 +70,7 @@ def slow_is_unreachable() -> list[Patch]:
 
 @planted("9", "404 is said of an older id without asking the peers")
 def unknown_without_asking() -> list[Patch]:
-    return [(Node, "_must_ask_about", no)]
+    return [(Links, "may_know", no)]
 
 
 # Rule 10: twins.
