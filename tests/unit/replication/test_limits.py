@@ -216,19 +216,24 @@ def test_rule_17_a_node_that_knows_fewer_members_than_its_peers_becomes_ready() 
     assert world["a"].life.was_ready
 
 
-def test_rule_17_a_member_of_which_only_the_peers_were_told_is_not_said_to_have_no_such_message() -> None:
-    """While a member is taken out, who no longer lists it can't ask it: its messages are there all the same."""
+def c_holds_a_message_and_a_has_died() -> tuple[Cluster, MessageId]:
     world = cluster("a", "b", "c")
     push = world.push("c", b"kept")
     world.settle()
     world.kill("a")
     world.settle(4)
+    return world, push.id
+
+
+def test_rule_17_a_member_of_which_only_the_peers_were_told_is_not_said_to_have_no_such_message() -> None:
+    """While a member is taken out, who no longer lists it can't ask it: its messages are there all the same."""
+    world, id = c_holds_a_message_and_a_has_died()
     world.start("a", peers={"b": "b"}, copies=2)
     world.settle(5)
-    ack = world.ack("a", push.id)
+    ack = world.ack("a", id)
     world.settle(1)
     assert ack.code == "owner_down"
-    assert world.ack("a", MessageId("nobody", push.id.incarnation, 1)).code == "unknown"
+    assert world.ack("a", MessageId("nobody", id.incarnation, 1)).code == "unknown"
     assert world.bodies("c", "c") == [b"kept"]
 
 
@@ -275,19 +280,15 @@ def test_rule_17_the_openers_of_a_copy_are_few() -> None:
 
 def test_rule_17_who_starts_does_not_call_the_message_of_a_member_unknown_that_only_its_peers_know() -> None:
     """It has yet to hear which members there are."""
-    world = cluster("a", "b", "c")
-    push = world.push("c", b"kept")
-    world.settle()
-    world.kill("a")
-    world.settle(4)
+    world, id = c_holds_a_message_and_a_has_died()
     opened = world.hold(Opened, by="a", at="b")
     world.start("a", peers={"b": "b"}, copies=2)
-    ack = world.ack("a", push.id)
+    ack = world.ack("a", id)
     world.settle(1)
     assert ack.code == "starting"
     opened.open()
     world.settle(1)
-    ack = world.ack("a", push.id)
+    ack = world.ack("a", id)
     assert ack.code == "owner_down"
 
 
@@ -307,11 +308,7 @@ def test_rule_17_who_has_compared_copies_and_is_gone_costs_nothing() -> None:
 
 def test_rule_17_a_member_that_only_a_peer_knows_is_known_while_that_is_started_again() -> None:
     """Until the peer's new process has told its members, what its last one told is the best that is known."""
-    world = cluster("a", "b", "c")
-    push = world.push("c", b"kept")
-    world.settle()
-    world.kill("a")
-    world.settle(4)
+    world, id = c_holds_a_message_and_a_has_died()
     world.start("a", peers={"b": "b"}, copies=2)
     world.settle(5)
     assert world["a"].life.is_serving
@@ -319,5 +316,5 @@ def test_rule_17_a_member_that_only_a_peer_knows_is_known_while_that_is_started_
     world.kill("b")
     world.start("b")
     world.settle(1.5)
-    ack = world.ack("a", push.id)
+    ack = world.ack("a", id)
     assert ack.code == "owner_down"
