@@ -2,13 +2,14 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from dqtw.core.calls import call_timeout_s
-from dqtw.core.copy import Copy
-from dqtw.core.id_set import IdSet
+from dqtw.core.copy import Copy, Digest
+from dqtw.core.id_set import Dot, IdSet
 from dqtw.core.keys import KeyMemory, KeyRecord
 from dqtw.core.links import Links
 from dqtw.core.message import MessageId
@@ -18,6 +19,7 @@ from dqtw.core.session import keys_per_request_max
 from dqtw.core.settings import NodeSettings
 
 silent_after_s: Final = 2 * call_timeout_s  # who compares copies asks again as soon as it is answered, or never
+late_per_page_max: Final = 1_024  # each may cost two ints
 admissions_max: Final = 16  # of one queue; more than the members of any cluster that keeps a copy on every node
 
 
@@ -32,19 +34,22 @@ class Admission:
         may_be_late: what comes next was perhaps said before this process stood still, or took its incarnation. Of what
             comes after that it is not so: an opener has one request in flight.
         heard_at: when its opener spoke last.
-        records: the keys to be told while the digest is read.
-        is_reading: it is being read, as far as is known here.
+        records: the keys to be told before the digest is read.
+        learned: how many removals the copy's key memory had learned of by then, or by the last page.
+        late: those of which it has learned since. The digest does not tell of them: a removal says too little without
+            its record, and records that come as fast as they are told would put the digest off for ever.
     """
 
     token: str
     role: Role
     incarnation: str
+    late: IdSet
     last_request: int = 0
     last_shared: bool = False
     may_be_late: bool = False
     heard_at: float = 0.0
     records: list[KeyRecord] = field(factory=list)
-    is_reading: bool = True
+    learned: int = 0
 
     def is_outdated(self, greatest: str) -> bool:
         """Whether its opener was the owner, and has been replaced."""
@@ -56,8 +61,9 @@ class Admission:
         return some, len(self.records) > first + len(some)
 
     def has_read(self) -> None:
-        """Its opener is in session: the records are told."""
-        self.records, self.is_reading = [], False
+        """Its opener is in session: the records are told, and the digest."""
+        self.records = []
+        self.late = IdSet(self.late.queue)
 
 
 class HeldCopy:
@@ -93,7 +99,8 @@ class HeldCopy:
         if open.role is Role.OWNER:
             self._drop_owners()
             self.copy.prune()
-        admission = Admission(token, open.role, open.incarnation, heard_at=now, records=self.keys.records(now))
+        admission = Admission(token, open.role, open.incarnation, IdSet(self.copy.queue), heard_at=now)
+        admission.records, admission.learned = self.keys.records(now), self.keys.learned
         self._admissions.pop((open.role, open.node, open.boot), None)
         self._admissions[open.role, open.node, open.boot] = admission
         while len(self._admissions) > admissions_max:
@@ -147,10 +154,18 @@ class HeldCopy:
         """Remember the key of a message that was removed; whether that was news."""
         is_new = self.keys.learn(now, record)
         self.copy.version += is_new  # who has all that was here before has not all that is here now
-        for admission in self._admissions.values():
-            if is_new and admission.is_reading:  # the next page may tell the removal, which says too little alone
-                admission.records.append(record)
         return is_new
+
+    def page(self, admission: Admission, after: Dot | None) -> Digest:
+        """The next page of the digest past ``after``; what comes late is for another session to tell."""
+        admission.late |= IdSet.of(self.copy.queue, self.keys.learned_since(admission.learned))
+        admission.learned = self.keys.learned
+        page = self.copy.page(after)
+        late = page.removed & admission.late
+        if len(late) > late_per_page_max:
+            last = next(islice(late, late_per_page_max - 1, None))
+            page = page.first((last.incarnation, last.n))
+        return evolve(page, seen=page.seen - late)
 
     def tidy(self, now: float) -> None:
         """Forget what need not be remembered any longer: old keys, and openers that have gone silent."""

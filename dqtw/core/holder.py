@@ -155,7 +155,7 @@ class Holder:
         if not held.hears(now, admission):
             return self._fenced(held)
         keys, left = admission.tell_records(page.keys_from)
-        digest = None if left else held.copy.page(page.after)
+        digest = None if left else held.page(admission, page.after)
         leaving = self._events.is_leaving()
         return Paged(self._node, self._boot, page.token, page.request, digest, keys, left, leaving)
 

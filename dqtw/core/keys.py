@@ -1,5 +1,6 @@
 """Idempotency keys: which message a key named, while that is on the queue and for a while after its removal."""
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final
 
@@ -32,16 +33,22 @@ class KeyRecord:
 class _Known:
     id: MessageId
     digest: bytes
+    number: int = 0  # of its removal, in the order in which this memory learned of them
 
 
 class KeyMemory:
-    """The keys of one queue. What it holds is bounded: the record that was to be forgotten first goes first."""
+    """The keys of one queue. What it holds is bounded: the record that was to be forgotten first goes first.
+
+    Attributes:
+        learned: how many removals it has learned of, those included that it has forgotten since.
+    """
 
     def __init__(self, memory_s: float, size: int) -> None:
+        self.learned = 0
         self._memory_s = memory_s
         self._records_max = max(records_min, records_per_slot * size)
         self._live: dict[str, dict[MessageId, _Known]] = {}
-        self._removed: dict[str, _Known] = {}
+        self._removed: dict[str, _Known] = {}  # the one that was learned last comes last
         self._forget_at: Deadlines[str] = Deadlines()
 
     def __len__(self) -> int:
@@ -98,11 +105,21 @@ class KeyMemory:
         forget_at = now + self._memory_s - record.age_s
         if forget_at <= now or (self._forget_at.get(record.key) or now) >= forget_at:
             return False
-        self._removed[record.key] = _Known(record.id, record.digest)
+        if is_new:
+            self.learned += 1
+            self._removed.pop(record.key, None)
+            self._removed[record.key] = _Known(record.id, record.digest, self.learned)
         self._forget_at.set(record.key, forget_at)
         if len(self._removed) > self._records_max:
             del self._removed[self._forget_at.pop()]
         return is_new and record.key in self._removed
+
+    def learned_since(self, number: int) -> Iterator[MessageId]:
+        """The removals that were learned of after so many, the latest first; but for those forgotten since."""
+        for known in reversed(self._removed.values()):
+            if known.number <= number:
+                return
+            yield known.id
 
     def expire(self, now: float) -> None:
         """Forget what was removed long enough ago."""

@@ -341,7 +341,7 @@ class Opener:
             raise PeerFault("a fetch that brought nothing of what was asked for")
         self._home.check(came)
         session.need -= came
-        if answer.gone:
+        if answer.gone and self.role is Role.OWNER:  # what peers compare is told with its record, or by another session
             self._home.removed(self, answer.gone)
         self._home.rescued(now, self, answer.put)
 

@@ -155,12 +155,12 @@ class Session:
         while self.fresh and len(put) < chunk_messages_max and bytes_left > 0:
             id, _ = self.fresh.popitem(last=False)
             self.backlog.discard(id)  # pushed while the digest was read, it is listed in both
-            bytes_left -= self._tell(now, id, put, gone)
+            bytes_left -= self._tell(now, id, put)
         for id in islice(self.backlog, max(chunk_messages_max - len(put), 0)):
             if bytes_left <= 0:
                 break
             from_backlog.add(id)
-            bytes_left -= self._tell(now, id, put, gone)
+            bytes_left -= self._tell(now, id, put)
         if from_backlog:
             self.backlog -= from_backlog
         keys += [self.keys.popleft() for _ in range(min(len(self.keys), keys_per_request_max - len(keys)))]
@@ -185,10 +185,9 @@ class Session:
         self.gones -= gone
         return gone, [self.key_of.pop(id) for id in ids[:keys_per_request_max]]
 
-    def _tell(self, now: float, id: MessageId, put: list[Put], gone: IdSet) -> int:
+    def _tell(self, now: float, id: MessageId, put: list[Put]) -> int:
         message = self.copy.live.get(id)
-        if message is None:  # removed since it was listed
-            gone.add(id)
+        if message is None:  # removed since it was listed: by another's word, who tells the peer, too, and the key
             return 0
         put.append(Put.of(now, id, message))
         return len(message.body)

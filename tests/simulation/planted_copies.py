@@ -8,6 +8,7 @@ from dqtw.core.commit import Pushes, Removals
 from dqtw.core.copy import Copy, Digest, Owed
 from dqtw.core.errors import Full, Unreplicated
 from dqtw.core.held_copy import Admission, HeldCopy
+from dqtw.core.id_set import IdSet
 from dqtw.core.intake import Intake
 from dqtw.core.links import Links
 from dqtw.core.opener import Opener, Stage
@@ -62,7 +63,7 @@ def deltas_without_session() -> list[Patch]:
     original = HeldCopy.find
 
     def find(self: Any, token: str) -> Any:
-        return original(self, token) or Admission(token, Role.OWNER, self.greatest)
+        return original(self, token) or Admission(token, Role.OWNER, self.greatest, IdSet(self.copy.queue))
 
     return [(HeldCopy, "find", find), (Opener, "_is_expected", yes)]
 

@@ -24,7 +24,7 @@ known_seeds = {
     "ignore_shared": 21,
     "seen_before_messages": 1,
     "empty_wins": 1,
-    "stale_wins": 33,
+    "stale_wins": 24,
     "keep_the_removed": 1,
     "ignore_need": 178,
     "one_too_many": 1,
@@ -63,7 +63,7 @@ known_seeds = {
     "eternal_leases": 1,
     "newest_first": 5,
     "trust_any_answer": 199,
-    "one_in_sync_is_enough": 81,
+    "one_in_sync_is_enough": 97,
 }
 
 

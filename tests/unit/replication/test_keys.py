@@ -3,11 +3,13 @@
 import pytest
 
 from dqtw.core.copy import Copy
+from dqtw.core.held_copy import HeldCopy, late_per_page_max
 from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyMemory, KeyRecord, body_digest
 from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Applied, Delta, Fetched, Open, Opened, Page, Paged
+from dqtw.core.peer_messages import Applied, Delta, Fetch, Fetched, Open, Opened, Page, Paged, Role
 from dqtw.core.session import Session, keys_per_request_max
+from dqtw.core.settings import NodeSettings
 
 from .cluster import Cluster, cluster, key_at
 
@@ -608,8 +610,170 @@ def test_rule_15_who_reads_a_copy_that_changes_meanwhile_gets_no_removal_without
     pages.open()
     world.settle(0.2)
     mine = world["c"].holder.held["a"]
+    assert not mine.copy.knows_removed(once.id)
+    world.settle(6)
     assert mine.copy.knows_removed(once.id)
     assert mine.keys.was_removed(key, once.id)
+
+
+def test_rule_15_a_fetch_brings_no_removal_without_its_record() -> None:
+    """`c` comes for the copy of `a`'s queue to `b`; what it was to fetch is acknowledged meanwhile."""
+    world = cluster("a", "b", "c", copies=2)
+    world.cut("a", "c")
+    world.settle(6)
+    key = key_at("a", world)
+    once = world.push("a", b"once", key=key)
+    world.settle(0.5)
+    assert once.code == "Pushed"
+    fetches = world.hold(Fetch, by="c", at="b", when=lambda fetch: fetch.queue == "a")
+    world.settle(6)
+    assert fetches.items
+    ack = world.ack("a", once.id)
+    world.settle(0.3)
+    assert ack.code == "Done"
+    fetches.open()
+    world.settle(0.2)
+    mine = world["c"].holder.held["a"]
+    assert not mine.copy.knows_removed(once.id)
+    world.settle(6)
+    assert mine.copy.knows_removed(once.id)
+    assert mine.keys.was_removed(key, once.id)
+
+
+def test_rule_15_what_was_acknowledged_elsewhere_is_not_taken_in_again() -> None:
+    """`a2` has told a retry that it is there; `a`, cut off, has it acknowledged; `c` learns that of `b` alone."""
+    world = cluster("a", "b", "c")
+    key = key_at("a", world)
+    first = world.push("a", b"once", key=key)
+    world.settle()
+    world.cut("a", "b")
+    world.cut("a", "c")
+    world.settle(9)
+    world.start("a", at="a2")
+    world.settle(4)
+    retry = world.push("a2", b"once", key=key)
+    world.settle()
+    assert retry.id == first.id
+    ack = world.ack("a", first.id)
+    world.settle(0.1)
+    assert ack.code == "Done"
+    fetches = world.hold(Fetch, by="c", at="b", when=lambda fetch: fetch.queue == "a")
+    late = world.hold(Open, by="a2", at="c", when=lambda each: each.queue == "a")
+    world.kill("c")
+    world.start("c")
+    world.settle(1.5)
+    assert fetches.items
+    later = world.hold(Open, by="a2", at="b", when=lambda each: each.queue == "a")
+    world.heal()
+    world.cut("a", "c")
+    world.settle(2.5)
+    assert world["b"].holder.held["a"].keys.was_removed(key, first.id)
+    fetches.open()
+    late.open()
+    world.settle(1.5)
+    later.open()
+    world.settle(3)
+    assert world.bodies("a2", "a") == []
+
+
+def test_rule_15_an_exchange_tells_no_removal_without_its_record() -> None:
+    """What `b` has listed for its next request to `c` is acknowledged meanwhile, and `b` leaves."""
+    world = cluster("a", "b", "c", copies=2)
+    world.cut("a", "c")
+    world.hold(Open, by="c", at="b", when=lambda each: each.queue == "a")  # c does not come for it itself
+    world.settle(6)
+    key = key_at("a", world)
+    large, once = world.push("a", b"x" * 2**20), world.push("a", b"once", key=key)
+    world.settle(0.5)
+    assert (large.code, once.code) == ("Pushed", "Pushed")
+    deltas = world.hold(Delta, by="b", at="c", when=lambda delta: delta.queue == "a")
+    world.drain("a")
+    world.drain("b")
+    world.settle(1)
+    assert [len(each.what.put) for each in deltas.items] == [1]
+    ack = world.ack("a", once.id)
+    world.settle(0.3)
+    assert ack.code == "Done"
+    mine = world["c"].holder.held["a"]
+    deltas.let()
+    deltas.let()
+    assert not mine.copy.knows_removed(once.id)
+    deltas.open()
+    world.settle(6)
+    assert mine.copy.knows_removed(once.id)
+    assert mine.keys.was_removed(key, once.id)
+
+
+def test_rule_15_who_reads_an_owners_own_copy_gets_no_removal_without_its_record() -> None:
+    """As with any copy; who leaves reads its peers' own queues, too."""
+    world = cluster("a", "b", "c", size=5000)
+    for n in range(1200):
+        id = MessageId("a", "0" * 26, n + 1)
+        world["a"].owner.keys.learn(world.processes["a"].latest, KeyRecord(f"k{n}", id, b"d" * 16, 0.0))
+    key = key_at("a", world)
+    once = world.push("a", b"once", key=key)
+    world.settle(0.5)
+    assert once.code == "Pushed"
+    pages = world.hold(Page, by="b", at="a", when=lambda page: page.queue == "a")
+    for name in "acb":
+        world.drain(name)
+    world.settle(0.5)
+    assert pages.items
+    world.hold(Delta, by="a", when=lambda delta: bool(delta.gone))
+    world.hold(Open, by="a", at="b", when=lambda each: each.queue == "a")
+    world.ack("a", once.id)
+    world.settle(0.1)
+    assert world["a"].owner.keys.was_removed(key, once.id)
+    mine = world["b"].holder.held["a"]
+    pages.open()
+    assert not mine.copy.knows_removed(once.id)
+
+
+def test_rule_15_who_reads_a_copy_comes_to_its_end_though_removals_come_as_fast_as_it_asks() -> None:
+    """A thousand of them in each round trip: a digest that waited for all their records would never come."""
+    world = cluster("a", "b", "c", copies=2, size=5000)
+    world.cut("a", "c")
+    world.settle(6)
+    held = world["b"].holder.held["a"]
+
+    def remove_a_thousand() -> None:
+        for n in range(held.keys.learned + 1, held.keys.learned + 1001):
+            id = MessageId("a", "0" * 26, n)
+            held.remove(IdSet.of("a", [id]))
+            held.learn(world.processes["b"].latest, KeyRecord(f"k{n}", id, b"d" * 16, 0.0))
+
+    kept = world.push("a", b"kept")
+    world.settle(0.5)
+    assert kept.code == "Pushed"
+    remove_a_thousand()
+    remove_a_thousand()
+    pages = world.hold(Page, by="c", at="b", when=lambda page: page.queue == "a")
+    world.settle(6)
+    assert pages.items
+    for _ in range(5):
+        remove_a_thousand()
+        pages.let()
+    assert world.bodies("c", "a") == [b"kept"]
+    assert [len(each.records) for each in held._admissions.values()] == [0, 0]
+
+
+def test_rule_15_a_page_has_only_so_many_holes_where_it_leaves_late_removals_out() -> None:
+    """They may be many, and far from each other; the page that a peer reads is bounded."""
+    settings = NodeSettings(node="b", peers={"a": "a", "c": "c"}, copies=2)
+    held = HeldCopy("a", settings)
+    ids = [MessageId("a", "0" * 26, n + 1) for n in range(6000)]
+    held.remove(IdSet.of("a", ids))
+    admission = held.admit(0.0, Open("a", Role.COPY, "dqtw", "c", "boot", "", "n", 1, ("a", "b", "c"), {}), "token")
+    late = [KeyRecord(f"k{id.n}", id, b"d" * 16, 0.0) for id in ids if id.n % 2 == 0]
+    for record in late:
+        held.learn(0.0, record)
+    told, after, pages = IdSet("a"), None, 0
+    while pages == 0 or after is not None:
+        page = held.page(admission, after)
+        assert page.seen.bounds_count <= 2 * late_per_page_max + 2
+        told, after, pages = told | page.seen, page.upto, pages + 1
+    assert pages == 3
+    assert told == IdSet.of("a", ids) - IdSet.of("a", (record.id for record in late))
 
 
 def test_rule_15_a_message_that_a_replaced_process_takes_in_again_is_handed_over_too() -> None:

@@ -326,13 +326,14 @@ def test_rule_03_each_id_is_told_in_its_state_at_the_time_of_sending() -> None:
     assert (list(delta.gone), delta.put) == ([short.id], ())
 
 
-def test_rule_03_what_has_left_the_copy_before_it_was_sent_is_told_as_removed() -> None:
+def test_rule_03_what_an_owner_removes_before_it_was_sent_is_told_as_removed() -> None:
     """A request never skips an id that the peer is owed."""
     copy = Copy("a")
     session = Session(copy, "token")
     [id] = keep(copy, 1)
     session.note_recovered(copy.live_ids)
     copy.remove(id)
+    session.note_gone(id)
     chunk = session.take_chunk(0)
     assert (list(chunk.gone), chunk.put) == ([id], ())
 
