@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
 from attrs import define, evolve, field
@@ -19,7 +18,7 @@ from dqtw.core.session import keys_per_request_max
 from dqtw.core.settings import NodeSettings
 
 silent_after_s: Final = 2 * call_timeout_s  # who compares copies asks again as soon as it is answered, or never
-late_per_page_max: Final = 1_024  # each may cost two ints
+late_ints_max: Final = 2_048  # that a page tells more, for what it leaves out
 admissions_max: Final = 16  # of one queue; more than the members of any cluster that keeps a copy on every node
 
 
@@ -158,13 +157,16 @@ class HeldCopy:
 
     def page(self, admission: Admission, after: Dot | None) -> Digest:
         """The next page of the digest past ``after``; what comes late is for another session to tell."""
-        admission.late |= IdSet.of(self.copy.queue, self.keys.learned_since(admission.learned))
+        admission.late |= IdSet.of(self.copy.queue, sorted(self.keys.learned_since(admission.learned)))
         admission.learned = self.keys.learned
         page = self.copy.page(after)
+        if not admission.late:
+            return page
         late = page.removed & admission.late
-        if len(late) > late_per_page_max:
-            last = next(islice(late, late_per_page_max - 1, None))
-            page = page.first((last.incarnation, last.n))
+        if late.bounds_count > late_ints_max:
+            late = late.head(late_ints_max)
+            newest = late.incarnations[-1]
+            page = page.first((newest, late.last(newest)))
         return evolve(page, seen=page.seen - late)
 
     def tidy(self, now: float) -> None:
