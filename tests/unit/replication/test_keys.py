@@ -588,6 +588,27 @@ def test_rule_15_no_chunk_tells_a_removal_before_the_record_of_its_key() -> None
     assert told == set(ids)
 
 
+def acknowledged_while_c_reads(world: Cluster, what: type[Page | Fetch]) -> None:
+    """`c`, cut off from `a`, has asked `b` for the copy of `a`'s queue; that changes before the request arrives."""
+    key = key_at("a", world)
+    once = world.push("a", b"once", key=key)
+    world.settle(0.5)
+    assert once.code == "Pushed"
+    reads = world.hold(what, by="c", at="b", when=lambda each: each.queue == "a")
+    world.settle(6)
+    assert reads.items
+    ack = world.ack("a", once.id)
+    world.settle(0.3)
+    assert ack.code == "Done"
+    reads.open()
+    world.settle(0.2)
+    mine = world["c"].holder.held["a"]
+    assert not mine.copy.knows_removed(once.id)
+    world.settle(6)
+    assert mine.copy.knows_removed(once.id)
+    assert mine.keys.was_removed(key, once.id)
+
+
 def test_rule_15_who_reads_a_copy_that_changes_meanwhile_gets_no_removal_without_its_record() -> None:
     """Its pages are of later than its first records."""
     world = cluster("a", "b", "c", copies=2, size=5000)
@@ -597,23 +618,7 @@ def test_rule_15_who_reads_a_copy_that_changes_meanwhile_gets_no_removal_without
     for n in range(1200):
         id = MessageId("a", "0" * 26, n + 1)
         held.keys.learn(world.processes["b"].latest, KeyRecord(f"k{n}", id, b"d" * 16, 0.0))
-    key = key_at("a", world)
-    once = world.push("a", b"once", key=key)
-    world.settle(0.5)
-    assert once.code == "Pushed"
-    pages = world.hold(Page, by="c", at="b", when=lambda page: page.queue == "a")
-    world.settle(6)
-    assert pages.items
-    ack = world.ack("a", once.id)
-    world.settle(0.3)
-    assert ack.code == "Done"
-    pages.open()
-    world.settle(0.2)
-    mine = world["c"].holder.held["a"]
-    assert not mine.copy.knows_removed(once.id)
-    world.settle(6)
-    assert mine.copy.knows_removed(once.id)
-    assert mine.keys.was_removed(key, once.id)
+    acknowledged_while_c_reads(world, Page)
 
 
 def test_rule_15_a_fetch_brings_no_removal_without_its_record() -> None:
@@ -621,23 +626,7 @@ def test_rule_15_a_fetch_brings_no_removal_without_its_record() -> None:
     world = cluster("a", "b", "c", copies=2)
     world.cut("a", "c")
     world.settle(6)
-    key = key_at("a", world)
-    once = world.push("a", b"once", key=key)
-    world.settle(0.5)
-    assert once.code == "Pushed"
-    fetches = world.hold(Fetch, by="c", at="b", when=lambda fetch: fetch.queue == "a")
-    world.settle(6)
-    assert fetches.items
-    ack = world.ack("a", once.id)
-    world.settle(0.3)
-    assert ack.code == "Done"
-    fetches.open()
-    world.settle(0.2)
-    mine = world["c"].holder.held["a"]
-    assert not mine.copy.knows_removed(once.id)
-    world.settle(6)
-    assert mine.copy.knows_removed(once.id)
-    assert mine.keys.was_removed(key, once.id)
+    acknowledged_while_c_reads(world, Fetch)
 
 
 def test_rule_15_what_was_acknowledged_elsewhere_is_not_taken_in_again() -> None:
