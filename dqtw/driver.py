@@ -5,6 +5,7 @@ feeds it, and carries its effects out once per reactor turn, so that all that on
 write, one peer request and one timer.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -63,6 +64,7 @@ class Driver:
         self._node = node
         self._clock = clock
         self._link = link
+        self._refused: dict[str, Counter[str]] = {}  # by listener and code
         self._tickets = 0
         self._answered: dict[Ticket, Callable[[Outcome], None]] = {}
         self._replied: dict[Ticket, Callable[[PeerAnswer], None]] = {}
@@ -132,9 +134,14 @@ class Driver:
         """How many messages are on the queue."""
         return self._node.messages_count
 
+    def count_refused(self, listener: str, code: str) -> None:
+        """Count a request that a listener refused before the node saw it, by the refusal's code."""
+        self._refused.setdefault(listener, Counter())[code] += 1
+
     def stats(self) -> dict[str, object]:
-        """What ``/stats`` tells of the node: names to JSON values."""
-        return self._node.stats(self._clock.seconds())
+        """Return what ``/stats`` reports of the node: names to JSON values."""
+        listeners = {name: {"refused": dict(sorted(counts.items()))} for name, counts in sorted(self._refused.items())}
+        return {**self._node.stats(self._clock.seconds()), "listeners": listeners}
 
     def health(self, check: Check) -> Health:
         """Whether the node serves gets (``ready``) or would take a push now (``push``), and why not."""

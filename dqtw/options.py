@@ -97,8 +97,20 @@ options: Final = (
         default_words="the address of --peer-listen",
     ),
     Option("lease", values.seconds, ("60",), "Seconds a delivery is hidden when its request names none."),
+    Option(
+        "max-lease",
+        values.seconds,
+        ("43200",),
+        "Seconds that a lease, a touch or the delay of a nack may be long at most.",
+    ),
     Option("start-wait", values.seconds, ("30",), "Seconds a start waits for peers that do not answer."),
     Option("drain-timeout", values.seconds, ("60",), "Seconds a stop may take to hand everything over."),
+    Option(
+        "drain-notice",
+        values.seconds_or_zero,
+        ("0",),
+        "Seconds between SIGTERM and the drain, in which /health/ready is 503 and everything is still served.",
+    ),
     Option(
         "key-memory",
         values.seconds,
@@ -116,6 +128,21 @@ options: Final = (
     ),
     Option("max-waiting", values.count, ("10000",), "How many requests may wait for a message or a slot at once."),
     Option("max-connections", values.count, ("5000",), "How many connections each door holds at once."),
+    Option("idle-timeout", values.seconds, ("75",), "Seconds an HTTP connection may stay open without a request."),
+    Option(
+        "host",
+        values.host,
+        (),
+        "A further Host name that a loopback listener without tokens serves; * for any.",
+        repeats=True,
+        default_words="localhost and loopback addresses",
+    ),
+    Option(
+        "insecure-clients",
+        values.flag,
+        ("no",),
+        "Serve clients without tokens on listeners that other machines can reach.",
+    ),
     Option(
         "token-file",
         values.path,
@@ -127,6 +154,13 @@ options: Final = (
         values.path,
         (),
         "A file with the secret that all nodes of the cluster share, at least 16 bytes; peers without it are refused.",
+    ),
+    Option(
+        "peer-ca",
+        values.path,
+        (),
+        "A PEM file of the authorities that https peers are checked against, instead of the system's.",
+        default_words="the system's",
     ),
     Option(
         "insecure-peers",

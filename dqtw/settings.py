@@ -32,7 +32,12 @@ class Settings:
         line: endpoint strings of the line protocol's door.
         peer_listen: endpoint string where peers reach this node; empty for none.
         max_connections: how many connections each door holds at once.
+        drain_notice_s: how long the node serves on after SIGTERM, with `/health/ready` at 503, before it drains.
+        idle_timeout_s: how long an HTTP connection may stay open without a request.
+        hosts: further `Host` names that a loopback listener without tokens serves; ``*`` for any.
+        insecure_clients: clients may come without tokens from other machines.
         peer_secret_file: the cluster's secret; None: it has none.
+        peer_ca: the authorities that https peers are checked against; None: the system's.
         insecure_peers: peers may come without a secret from other machines.
         token_file: the tokens that clients must show; None: anybody may come.
         log_format: how log lines are written.
@@ -43,8 +48,13 @@ class Settings:
     line: tuple[str, ...]
     peer_listen: str
     max_connections: int
+    drain_notice_s: float
+    idle_timeout_s: float
+    hosts: tuple[str, ...]
+    insecure_clients: bool
     token_file: Path | None
     peer_secret_file: Path | None
+    peer_ca: Path | None
     insecure_peers: bool
     log_format: Literal["text", "json"]
 
@@ -177,8 +187,13 @@ class _Checked:
             line=line,
             peer_listen=self._one("peer-listen") or (peer_listen_default if self._values["peer"] else ""),
             max_connections=self._one("max-connections"),
+            drain_notice_s=self._one("drain-notice"),
+            idle_timeout_s=self._one("idle-timeout"),
+            hosts=tuple(self._values["host"]),
+            insecure_clients=self._one("insecure-clients"),
             token_file=_absolute(token_file),
             peer_secret_file=_absolute(self._one("peer-secret-file")),
+            peer_ca=_absolute(self._one("peer-ca")),
             insecure_peers=self._one("insecure-peers"),
             log_format=self._one("log-format"),
         )
@@ -195,7 +210,8 @@ class _Checked:
             max_message=max_message,
             max_bytes=max_bytes,
             max_waiting=self._one("max-waiting"),
-            lease_s=self._one("lease"),
+            lease_s=self._lease(),
+            max_lease_s=self._one("max-lease"),
             push_timeout_s=self._one("push-timeout"),
             key_memory_s=self._one("key-memory"),
             start_wait_s=self._one("start-wait"),
@@ -220,6 +236,12 @@ class _Checked:
         if copies > members:
             raise self._bad("copies", f"{copies} is more than the cluster's members, which are {members}")
         return int(copies)
+
+    def _lease(self) -> float:
+        lease, max_lease = self._one("lease"), self._one("max-lease")
+        if lease > max_lease:
+            raise self._bad("lease", f"{lease:g} is more than --max-lease, which is {max_lease:g}")
+        return float(lease)
 
     def _limits(self, members: int) -> tuple[int, int]:
         max_message, max_bytes = self._one("max-message"), self._one("max-bytes")

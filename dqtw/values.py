@@ -66,6 +66,18 @@ def read_seconds(text: str) -> float:
     return seconds
 
 
+def read_seconds_or_zero(text: str) -> float:
+    """Read a finite number of seconds, 0 or more.
+
+    Raises:
+        ValueError: the text is not such a number.
+    """
+    seconds = float(text) if _seconds.fullmatch(text) else math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(f"{shown(text)} is not a number of seconds, 0 or more")
+    return seconds
+
+
 def read_node(text: str) -> str:
     """A node's id."""
     if not is_node_id(text):
@@ -137,6 +149,7 @@ def one_of(*words: str) -> Reader:
 count: Final = Kind(read_count, (int,))
 byte_size: Final = Kind(read_bytes, (int, str))
 seconds: Final = Kind(read_seconds, (int, float))
+seconds_or_zero: Final = Kind(read_seconds_or_zero, (int, float))
 node_id: Final = Kind(read_node, (str,))
 cluster_name: Final = Kind(read_cluster, (str,))
 copies: Final = Kind(read_copies, (int, str))
@@ -144,5 +157,6 @@ peer: Final = Kind(read_peer, (str,))
 url: Final = Kind(read_url, (str,))
 endpoint: Final = Kind(read_text, (str,))
 path: Final = Kind(read_text, (str,))
+host: Final = Kind(read_text, (str,))
 flag: Final = Kind(read_flag, (bool, str))
 log_format: Final = Kind(one_of("text", "json"), (str,))

@@ -19,6 +19,7 @@ class NodeSettings:
         max_bytes: largest total of the bodies on this node's queue, in bytes.
         max_waiting: how many requests may wait for a message or for a slot at once.
         lease_s: how long a delivery is somebody's, if its get does not say.
+        max_lease_s: the longest lease, touch, or delay of a nack.
         push_timeout_s: how long a push may wait for its copies.
         key_memory_s: how long a removed message's key is remembered.
         start_wait_s: after so long a start serves with what it has, if nobody it lacks can be reached.
@@ -35,6 +36,7 @@ class NodeSettings:
     max_bytes: int = 2**30
     max_waiting: int = 10_000
     lease_s: float = 60.0
+    max_lease_s: float = 43200.0
     push_timeout_s: float = 10.0
     key_memory_s: float = 600.0
     start_wait_s: float = 30.0

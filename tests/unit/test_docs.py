@@ -7,10 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
 
 from dqtw.core.health import Check
 from dqtw.core.node import Node
 from dqtw.core.settings import NodeSettings
+from dqtw.driver import Driver
 from dqtw.options import Option, options
 from dqtw.settings import read_settings
 from dqtw.wire.rest import health_answer
@@ -82,7 +84,8 @@ def test_every_document_is_in_the_index() -> None:
 def test_every_name_in_stats_and_health_is_documented() -> None:
     stats, health = (root / "docs/reference/stats.md").read_text().split("## Health")
     node = Node(0.0, NodeSettings(), os.urandom, wall_ms=0)
-    assert re.findall(r"^\| `(\w+)` \|", stats, re.MULTILINE) == list(node.stats(0.0))
+    driver = Driver(node, Clock())
+    assert re.findall(r"^\| `(\w+)` \|", stats, re.MULTILINE) == list(driver.stats())
     answered = json.loads(health_answer(node.health(Check.PUSH)).body)
     assert re.findall(r"^\| `(\w+)` \|", health, re.MULTILINE) == list(answered)
 
