@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.task import deferLater
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from dqtw.options import BadOption
@@ -92,6 +93,10 @@ class Door:
         """What it listens on."""
         return [port.getHost() for port in self._ports]
 
+    def uses_tls(self) -> bool:
+        """Return True if an endpoint encrypts its connections, whatever its string says."""
+        return any(_is_tls(getattr(port, "factory", None)) for port in self._ports)
+
     def addresses(self) -> list[str]:
         """Where it listens, for the log."""
         return [_address(port.getHost()) for port in self._ports]
@@ -107,6 +112,13 @@ class Door:
         while self.connections() and clock.seconds() < until:
             await deferLater(clock, look_seconds)
         return not self.connections()
+
+
+def _is_tls(factory: object) -> bool:
+    """Return True if a factory, or one that it wraps, makes TLS connections."""
+    while factory is not None and not isinstance(factory, TLSMemoryBIOFactory):
+        factory = getattr(factory, "wrappedFactory", None)
+    return factory is not None
 
 
 def _why(error: BaseException | None) -> str:

@@ -25,6 +25,11 @@ unreachable_after_s: Final = 3.0
 Then = Callable[[float, PeerAnswer], None]
 
 
+def is_encrypted(url: str) -> bool:
+    """Return True if what is sent to this URL is encrypted."""
+    return url.lower().startswith("https://")
+
+
 class Peer:
     """One other member. Every request to it and every answer passes here, so this knows whether it answers.
 
@@ -109,9 +114,14 @@ class Peer:
         self._tries = 0
 
     def _url(self) -> str:
-        """The address it told last; every second try after a failure the configured one, in case it moved back."""
-        told = self._peers.addresses.get(self.id, ("", ""))[1]
-        return told if told and self._tries % 2 == 0 else self._configured_url
+        """Return the address it announced last; every second try after a failure the configured one.
+
+        It may have moved back. And an address never weakens a link, whoever passed it on: where https is configured,
+        plain http is not used.
+        """
+        announced = self._peers.addresses.get(self.id, ("", ""))[1]
+        is_weaker = is_encrypted(self._configured_url) and not is_encrypted(announced)
+        return self._configured_url if not announced or is_weaker or self._tries % 2 else announced
 
     def _take(self, number: int, request: PeerRequest, url: str, then: Then, now: float, answer: PeerAnswer) -> None:
         fault = self._fault(answer)

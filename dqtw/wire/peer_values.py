@@ -139,8 +139,8 @@ digest_or_none: Final = maybe(digest)
 
 # Where nodes are.
 
-_url = scalar(str, "a URL", _url_pattern.fullmatch)
-_address_row = row(incarnation_or_none, _url)
+url: Final = scalar(str, f"a URL of at most {url_chars_max} ASCII characters", _url_pattern.fullmatch)
+_address_row = row(incarnation_or_none, url)
 _address: Kind[Any] = Kind(lambda source: tuple(_address_row(source)))
 
 
