@@ -58,6 +58,7 @@ _delivery = {
 _health = {
     "ok": {"type": "boolean"},
     "reasons": {"type": "array", "items": {"type": "string"}},
+    "waiting_for": {"type": "array", "items": {"type": "string"}},
     "in_session": _count,
     "copies": _count,
     "members": _count,

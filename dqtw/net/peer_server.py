@@ -153,14 +153,14 @@ def _verb(path: bytes) -> str:
         raise _nothing_here()
     version, verb = int(found[1]), found[2].decode()
     if version != peer.version:
-        raise NotFound(f"this node speaks version {peer.version} of the peer protocol, not {version}")
+        raise NotFound(f"this node speaks version {peer.version} of the {peer.protocol}, not {version}")
     if verb not in peer.requests:
-        raise NotFound(f"version {version} of the peer protocol has no {verb}")
+        raise NotFound(f"version {version} of the {peer.protocol} has no {verb}")
     return verb
 
 
 def _nothing_here() -> NotFound:
-    return NotFound("this is where nodes of a cluster meet; there is nothing else here")
+    return NotFound(f"nodes of a cluster use this port, with the {peer.protocol}; there is nothing else here")
 
 
 def _single(request: BoundedRequest, name: str) -> str:
@@ -171,4 +171,4 @@ def _single(request: BoundedRequest, name: str) -> str:
 
 
 def _misdirected(node: str, to: str) -> Answer:
-    return problem(NotFound(f"this is the node {node}, not {to}"), HTTPStatus.MISDIRECTED_REQUEST)
+    return problem(NotFound(peer.misdirected(node, to)), HTTPStatus.MISDIRECTED_REQUEST)

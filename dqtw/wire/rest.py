@@ -172,6 +172,7 @@ def health_answer(health: Health) -> Answer:
     document = {
         "ok": health.ok,
         "reasons": health.reasons,
+        "waiting_for": health.waiting_for,
         "in_session": health.in_session,
         "copies": health.copies,
         "members": health.members,

@@ -154,7 +154,14 @@ def test_health_is_503_with_reasons_or_200() -> None:
     """For a balancer the status, for a person the reasons."""
     well, ill = (
         Health(ok=True, reasons=(), in_session=1, copies=2, members=3),
-        Health(ok=False, reasons=("full", "draining"), in_session=0, copies=1, members=3),
+        Health(
+            ok=False,
+            reasons=("full", "draining"),
+            in_session=0,
+            copies=1,
+            members=3,
+            waiting_for=("requests are under way",),
+        ),
     )
     assert rest.health_answer(well).status == 200
     answer = rest.health_answer(ill)
@@ -162,6 +169,7 @@ def test_health_is_503_with_reasons_or_200() -> None:
     assert json.loads(answer.body) == {
         "ok": False,
         "reasons": ["full", "draining"],
+        "waiting_for": ["requests are under way"],
         "in_session": 0,
         "copies": 1,
         "members": 3,
