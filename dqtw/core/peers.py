@@ -43,7 +43,7 @@ class Peer:
         id: the member's node id.
         boot: the process that answered last.
         leaving: this process of it has said that it is about to stop.
-        declined: why it does not speak with this node, if it said so.
+        declined: why it does not speak with this node, and at which address it said so; empty: it did not.
         fault: what was wrong with its latest answer that ended a session; empty since one has begun.
         cannot_reach: why its own requests to this node fail at present, as it said; empty: they do not.
         last_request: the number of the latest one to it.
@@ -162,7 +162,7 @@ class Peer:
         if not isinstance(answer, Failed):
             is_late = number < self._answered  # what it says of its process is out of date
             self._answered = max(self._answered, number)
-            self._note(answer, is_late=is_late)
+            self._note(answer, url, is_late=is_late)
             if isinstance(answer, Asked | InSession) and answer.boot == self.boot:
                 self._said_whether_it_stays(number, leaving=answer.leaving)
             elif isinstance(answer, NoSession) and isinstance(request, Ask | Open) and answer.boot == self.boot:
@@ -185,7 +185,7 @@ class Peer:
         if self._silent_since is None:
             self._silent_since = now
 
-    def _note(self, answer: PeerAnswer, *, is_late: bool) -> None:
+    def _note(self, answer: PeerAnswer, url: str, *, is_late: bool) -> None:
         boot = self.boot if is_late else getattr(answer, "boot", self.boot)
         self.rises += not self._heard or boot != self.boot
         if boot != self.boot:
@@ -193,7 +193,7 @@ class Peer:
         self._heard = True
         self._silent_since = None
         self._failures = {}
-        self.declined = answer.why if isinstance(answer, Declined) else ""
+        self.declined = f"{answer.why} ({url})" if isinstance(answer, Declined) else ""
         self.boot = boot
         if isinstance(answer, Asked | Opened):
             self._peers.learn(answer.addresses)

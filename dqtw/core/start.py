@@ -92,7 +92,7 @@ class Start:
             if self._hears_twin(now, peer.id):
                 yield Wait(f"{peer.id} has heard from another process of this node's id just now")
             elif peer.declined or not links[peer.id].is_joined:
-                yield peer.trouble(now) or Wait(f"{peer.id} has yet to give what it holds")
+                yield peer.trouble(now) or Wait(f"{peer.id} has yet to give what it holds", peer.error)
 
     def _enough(self) -> int:
         """How many peers that were in sync are sure to know every answered push.

@@ -39,7 +39,7 @@ def reason(error: BaseException | None) -> str:
         case errors.TimeoutError() | errors.TCPTimedOutError():
             return "no connection in time"
         case errors.ConnectError():
-            return f"cannot connect: {error.args[0] or error}"
+            return f"cannot connect: {error.args[0] or type(error).__name__}"
         case VerificationError():
             return "TLS failed: the certificate is not for this host name"
         case SSL.Error():

@@ -60,8 +60,8 @@ def test_rule_13_a_start_says_why_a_peer_is_waited_for_and_warns_when_the_wait_i
         while gate.items:
             gate.answer(Declined("the secret is another"))
         world.settle(0.25)
-    line = "starting: b declines: the secret is another"
-    assert stats(world, "a")["waiting_for"] == ["b declines: the secret is another"]
+    line = "starting: b declines: the secret is another (b)"
+    assert stats(world, "a")["waiting_for"] == ["b declines: the secret is another (b)"]
     assert world["a"].health(Check.READY).waiting_for == ("b declines",)
     assert lines(world, "a", "starting: b declines") == [("info", line), ("warn", line)]
     assert lines(world, "a", "b declines: ")[0][0] == "warn"
