@@ -17,7 +17,8 @@ from dqtw.core.errors import Framing, Refusal, RequestTimeout, Unauthorized
 from dqtw.driver import Driver
 from dqtw.net.line_limits import LineLimits
 from dqtw.net.line_order import Due, DueAnswers, Kind, kind_of
-from dqtw.net.line_stream import Stream, can_half_close, keep_prompt
+from dqtw.net.line_stream import Stream, can_half_close
+from dqtw.net.tcp import keep_prompt
 from dqtw.net.time_limit import TimeLimit
 from dqtw.wire.line import LineParser
 from dqtw.wire.line_answers import help_text, ok, pong, render_refusal, render_stats
