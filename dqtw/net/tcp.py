@@ -40,5 +40,5 @@ def keep_prompt(transport: object) -> None:
 def _socket_of(transport: object) -> socket.socket | None:
     while isinstance(transport, ProtocolWrapper):  # TLS, whose own handle is not the socket
         transport = transport.transport
-    handle = transport.getHandle() if ISystemHandle.providedBy(transport) else None  # type: ignore[attr-defined]
+    handle = transport.getHandle() if ISystemHandle.providedBy(transport) else None
     return handle if isinstance(handle, socket.socket) else None
