@@ -62,7 +62,7 @@ def test_a_door_listens_on_all_its_endpoints() -> None:
 
 def test_an_endpoint_that_is_none_is_refused_by_name() -> None:
     hall = Hall(endpoints=("tcp:1", "bogus:2"))
-    with pytest.raises(BadOption, match="--line: 'bogus:2' is not an endpoint: Unknown endpoint type: 'bogus'"):
+    with pytest.raises(BadOption, match="--line: 'bogus:2' is not an endpoint: it must begin with one of tcp:"):
         hall.open()
 
 
@@ -78,7 +78,8 @@ def test_an_endpoint_may_find_out_later_that_it_can_not_listen(monkeypatch: pyte
     hall.open()
     assert not hall.failed
     listening.errback(OSError(98, "Address already in use"))
-    assert [str(bad) for bad in hall.failed] == ["--line: can't listen on 'slow:1': Address already in use"]
+    (bad,) = hall.failed
+    assert str(bad).startswith("--line: can't listen on 'slow:1': Address already in use")
 
 
 def finish(hall: Hall, clock: Clock) -> list[bool]:
