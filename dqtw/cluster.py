@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -73,6 +74,7 @@ def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver
         site.drain,
         lambda: site.connection_count,
         connections_max,
+        partial(driver.count_refused, "peers"),
     )
 
 
