@@ -149,6 +149,8 @@ class LineConnection(Protocol):
             return
         self._write_due()  # first, as this tells whether the client reads
         starved = self._start_requests()
+        if starved and self._half_closed and self._parser.mid_request:
+            self._refuse(Framing(f"the input ended: {self._parser.missing} did not come"))
         self._write_due()
         if not self._due and (self._ending or (starved and self._half_closed)):
             self._close()

@@ -614,7 +614,38 @@ def test_after_a_half_close_complete_commands_are_answered(world: World, client:
     world.settle()
     answer = client.read()
     assert answer.startswith(b"OK ")
-    assert answer.endswith(b"\r\nx\r\nPONG\r\n")
+    assert answer.endswith(b"\r\nx\r\nPONG\r\nERR framing the input ended: the end of a line did not come\r\n")
+    assert client.stream.gone
+
+
+@pytest.mark.parametrize(
+    ("sent", "missing"),
+    [
+        (b"PUSH 7\r\nhello\r\n", b"the rest of a body of 7 bytes, or its line end,"),
+        (b"PUSH 5\r\nhello", b"the rest of a body of 5 bytes, or its line end,"),
+        (b"PUSH 5", b"the end of a line"),
+    ],
+)
+def test_a_request_that_is_incomplete_at_a_half_close_is_refused(
+    client: LineClient, sent: bytes, missing: bytes
+) -> None:
+    """As in `printf 'PUSH 7…' | nc -N`: silence would look like success."""
+    client.ask(sent)
+    client.half_close()
+    client.world.settle()
+    assert client.read() == b"ERR framing the input ended: " + missing + b" did not come\r\n"
+    assert client.stream.gone
+    assert ready(client.world) == 0
+
+
+def test_the_refusal_of_an_incomplete_request_comes_behind_the_answers_before_it(world: World) -> None:
+    world = World(NodeSettings(size=1))
+    client, worker = world.connect(), world.connect()
+    id = client.push(b"x")
+    client.ask(push(b"y", " wait=30") + b"PUSH 5\r\nhel")
+    client.half_close()
+    worker.ask(f"ACK {id}\r\n".encode())
+    assert [line.split(b" ")[0] for line in client.read().split(b"\r\n")] == [b"OK", b"ERR", b""]
     assert client.stream.gone
 
 
