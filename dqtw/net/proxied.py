@@ -57,19 +57,19 @@ class _HeaderFactory(Factory):
     def __init__(self, factory: IProtocolFactory, clock: Clock, count_refused: Count) -> None:
         self.count_refused = count_refused
         self.limit = TimeLimit(clock, header_s_max, _HeaderReader.late)
-        self._factory = factory
+        self.wrappedFactory = factory  # Twisted's name for it
 
     @override
     def doStart(self) -> None:
-        self._factory.doStart()
+        self.wrappedFactory.doStart()
 
     @override
     def doStop(self) -> None:
-        self._factory.doStop()
+        self.wrappedFactory.doStop()
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        protocol = self._factory.buildProtocol(cast(IAddress, addr))
+        protocol = self.wrappedFactory.buildProtocol(cast(IAddress, addr))
         return None if protocol is None else _HeaderReader(self, protocol)
 
 
