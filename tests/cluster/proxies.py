@@ -4,13 +4,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
-from dqtw.check.asking import Address
+from dqtw.check.asking import Address, NoStats
 from dqtw.check.doors import open_door
 from tests.cluster.cluster import Cluster, root, wait_for
 from tests.process.node import free_ports
@@ -123,7 +123,6 @@ def _started(command: list[str], log_file: Path, doors: Mapping[int, Address]) -
 
 
 def _answers(address: Address) -> bool:
-    door = open_door(address, 2.0)
-    stats = door.stats()
-    door.close()
-    return stats is not None
+    with closing(open_door(address, 2.0)) as door, suppress(NoStats):
+        return bool(door.stats())
+    return False
