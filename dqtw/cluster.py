@@ -2,18 +2,20 @@
 
 import os
 import time
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
 from attrs import frozen
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IAddress
-from twisted.web.client import Agent
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
 from dqtw.doors import Door
 from dqtw.driver import Driver
 from dqtw.net.peer_auth import BadSecret, PeerSecret, Signer, Verifier
 from dqtw.net.peer_client import PeerClient
+from dqtw.net.peer_endpoints import PeerEndpoints
 from dqtw.net.peer_limits import peer_http_limits
 from dqtw.net.peer_server import PeerDoor
 from dqtw.options import BadOption
@@ -55,9 +57,10 @@ def secret_of(settings: Settings) -> PeerSecret | None:
 
 
 def link_to_peers(secret: PeerSecret | None, reactor: ReactorBase) -> PeerClient:
-    """What carries this node's requests to its peers."""
+    """Return what carries this node's requests to its peers."""
     signer = None if secret is None else Signer(secret, time.time, os.urandom)
-    return PeerClient(reactor, lambda pool: Agent(reactor, connectTimeout=connect_seconds_max, pool=pool), signer)
+    endpoints = PeerEndpoints(reactor, BrowserLikePolicyForHTTPS(), connect_seconds_max)
+    return PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool), signer)
 
 
 def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver, reactor: ReactorBase) -> Door:
@@ -73,6 +76,7 @@ def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver
         site.drain,
         lambda: site.connection_count,
         connections_max,
+        partial(driver.count_refused, "peers"),
     )
 
 

@@ -212,7 +212,8 @@ class LineDoor(ClientDoor):
         _, receipt, attempt, length, *_ = line.split(" ")
         body = _text(self._read(int(length)))
         self._read(2)
-        return Answer(deliveries=(Delivery(receipt.rsplit(".", 1)[0], receipt, int(attempt), get.lease_s, body),))
+        id = receipt if get.ack_now else receipt.rsplit(".", 1)[0]  # a message that is removed already has no receipt
+        return Answer(deliveries=(Delivery(id, receipt, int(attempt), get.lease_s, body),))
 
     @override
     def remove(self, receipts: Sequence[str]) -> list[Answer]:

@@ -3,6 +3,7 @@
 import io
 import signal
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -60,9 +61,8 @@ class Server:
         reactor = cast(ReactorBase, self.reactor)
         self.driver = Driver(Node(0.0, NodeSettings(), bytes, 0), self.reactor)
         factory = cast(IProtocolFactory, Factory())
-        door = Door(
-            "line", "lines", ("tcp:1",), factory, lambda: self.seen.append("dismissed"), lambda: self.clients, 1
-        )
+        dismiss = partial(self.seen.append, "dismissed")
+        door = Door("line", "lines", ("tcp:1",), factory, dismiss, lambda: self.clients, 1, self.seen.append)
         self.service = NodeService(reactor, self.driver, [door], None, None, self.exit_status)
         self.service.open_doors()
 
