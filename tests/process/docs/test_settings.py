@@ -1,7 +1,6 @@
 """Configuration that the documents show has valid options; what cannot be run here is taken apart."""
 
 import configparser
-import importlib
 import json
 import re
 import shlex
@@ -9,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+import yaml
 
 from dqtw.options import options
 from dqtw.settings import Settings, read_settings
 from tests.process.docs.blocks import Block, blocks
 from tests.process.docs.place import Place
 
-yaml: Any = importlib.import_module("yaml")
 flags = {option.name for option in options if option.default_shown in ("yes", "no")}
 
 
@@ -97,16 +96,16 @@ def containers_in(found: Any) -> Iterator[dict[str, Any]]:
         yield from (container for value in found for container in containers_in(value))
 
 
-@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: block.name)
-def test_a_manifest_can_be_read_and_its_options_are_known(block: Block) -> None:
-    documents = list(yaml.safe_load_all(block.text))
-    assert all(isinstance(each, dict) for each in documents)
+def test_manifests_can_be_read_and_their_options_are_known() -> None:
     known = {option.variable for option in options}
-    for container in containers_in(documents):
-        variables = {each["name"] for each in container.get("env", []) if each["name"].startswith("DQTW_")}
-        names = {re.split(r"[= ]", word.removeprefix("--"))[0] for word in container.get("args", [])}
-        assert variables <= known
-        assert names <= {option.name for option in options}
+    for block in blocks("yaml"):
+        documents = list(yaml.safe_load_all(block.text))
+        assert all(isinstance(each, dict) for each in documents), block.name
+        for container in containers_in(documents):
+            variables = {each["name"] for each in container.get("env", []) if each["name"].startswith("DQTW_")}
+            names = {re.split(r"[= ]", word.removeprefix("--"))[0] for word in container.get("args", [])}
+            assert variables <= known, block.name
+            assert names <= {option.name for option in options}, block.name
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=lambda block: block.name)
