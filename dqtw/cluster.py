@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -13,6 +14,7 @@ from dqtw.doors import Door
 from dqtw.driver import Driver
 from dqtw.net.peer_auth import BadSecret, PeerSecret, Signer, Verifier
 from dqtw.net.peer_client import PeerClient
+from dqtw.net.peer_endpoints import PeerEndpoints
 from dqtw.net.peer_limits import peer_http_limits
 from dqtw.net.peer_server import PeerDoor
 from dqtw.net.tls import BadCertificate, PeerAuthorities
@@ -71,8 +73,8 @@ def authorities_of(settings: Settings) -> PeerAuthorities | None:
 def link_to_peers(secret: PeerSecret | None, authorities: PeerAuthorities | None, reactor: ReactorBase) -> PeerClient:
     """Return what carries this node's requests to its peers."""
     signer = None if secret is None else Signer(secret, time.time, os.urandom)
-    policy = authorities or BrowserLikePolicyForHTTPS()
-    return PeerClient(reactor, lambda pool: Agent(reactor, policy, connect_seconds_max, pool=pool), signer)
+    endpoints = PeerEndpoints(reactor, authorities or BrowserLikePolicyForHTTPS(), connect_seconds_max)
+    return PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool), signer)
 
 
 def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver, reactor: ReactorBase) -> Door:
@@ -88,6 +90,7 @@ def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver
         site.drain,
         lambda: site.connection_count,
         connections_max,
+        partial(driver.count_refused, "peers"),
     )
 
 

@@ -37,6 +37,7 @@ class Door:
         dismiss: closes each connection when what is under way on it is answered.
         connections: how many there are.
         connections_max: how many there may be.
+        count_refused: called with the code of what is refused before the factory's protocol sees it.
         certificates: of its TLS endpoints.
     """
 
@@ -47,6 +48,7 @@ class Door:
     dismiss: Callable[[], object]
     connections: Callable[[], int]
     connections_max: int
+    count_refused: Callable[[str], object]
     _ports: list[IListeningPort] = field(factory=list, init=False)
     certificates: list[ServerCertificate] = field(factory=list, init=False)
 
@@ -61,7 +63,7 @@ class Door:
             BadOption: an endpoint can't listen.
         """
         for text in self.endpoints:
-            endpoint = endpoint_of(self.option, text, reactor)
+            endpoint = endpoint_of(self.option, text, reactor, self.count_refused)
             if isinstance(endpoint, TlsEndpoint):
                 self.certificates.append(endpoint.certificate)
             self._listen(text, endpoint, failed)

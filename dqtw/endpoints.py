@@ -5,6 +5,7 @@ backslashes, and TLS sends the whole chain of a certificate that can be read aga
 """
 
 import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -18,11 +19,12 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
-from twisted.protocols.haproxy import proxyEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
+from dqtw.net.proxied import ProxiedEndpoint
 from dqtw.net.tls import BadCertificate, CertificateFiles, ServerCertificate
+from dqtw.net.unix_socket import UnixEndpoint
 from dqtw.options import BadOption
 from dqtw.values import shown
 
@@ -71,14 +73,22 @@ class TlsEndpoint:
         return self.carrier.listen(TLSMemoryBIOFactory(self.certificate, isClient=False, wrappedFactory=factory))
 
 
-def endpoint_of(option: str, text: str, reactor: ReactorBase) -> IStreamServerEndpoint:
+def endpoint_of(
+    option: str, text: str, reactor: ReactorBase, count_refused: Callable[[str], object]
+) -> IStreamServerEndpoint:
     """Return the endpoint that a text describes.
+
+    Args:
+        option: the option's name.
+        text: the endpoint string.
+        reactor: the reactor.
+        count_refused: called with the code of each refusal of the endpoint itself.
 
     Raises:
         BadOption: it describes none, or a key or certificate file can't be used.
     """
     try:
-        return _endpoint(_ipv6.sub(lambda found: found[1].replace(":", r"\:"), text), reactor)
+        return _endpoint(_ipv6.sub(lambda found: found[1].replace(":", r"\:"), text), reactor, count_refused)
     except BadCertificate as error:
         raise BadOption(f"--{option}", f"{shown(text)}: {error}") from None
     except Exception as error:  # each kind of endpoint, plugins too, has errors of its own
@@ -93,16 +103,16 @@ def why(error: BaseException | None) -> str:
     return f"{words}: {mend}" if mend else words
 
 
-def _endpoint(text: str, reactor: ReactorBase) -> IStreamServerEndpoint:
+def _endpoint(text: str, reactor: ReactorBase, count_refused: Callable[[str], object]) -> IStreamServerEndpoint:
     is_proxied = text.startswith("haproxy:")
     text = text.removeprefix("haproxy:")
     if _several.search(text):
         raise ValueError("give the option once for each endpoint; in a variable, write spaces between them")
     kind = text.partition(":")[0]
     given = _read(kind, text) if kind in _parameters else {}
-    carrier = _of_twisted(_tcp(given) if kind == "ssl" else text, reactor)
+    carrier = _unix(given, reactor) if kind == "unix" else _of_twisted(_tcp(given) if kind == "ssl" else text, reactor)
     if is_proxied:
-        carrier = proxyEndpoint(carrier)
+        carrier = ProxiedEndpoint(carrier, reactor, count_refused)
     return TlsEndpoint(carrier, _certificate(given)) if kind == "ssl" else carrier
 
 
@@ -146,6 +156,11 @@ def _tcp(given: Mapping[str, str]) -> str:
     """Return the endpoint below TLS."""
     others = [f"{name}={quoteStringArgument(given[name])}" for name in ("interface", "backlog") if name in given]
     return ":".join(["tcp", given["port"], *others])
+
+
+def _unix(given: Mapping[str, str], reactor: ReactorBase) -> IStreamServerEndpoint:
+    path = os.path.abspath(given["address"])  # a daemon may change its directory
+    return UnixEndpoint(reactor, path, int(given.get("mode", "666"), 8), int(given.get("backlog", "50")))
 
 
 def _certificate(given: Mapping[str, str]) -> ServerCertificate:

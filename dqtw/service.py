@@ -110,7 +110,14 @@ def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
     rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None)
     site = BoundedSite(rest.resource(), rest, reactor, limits)
     return Door(
-        "http", "REST", settings.http, site, site.drain, lambda: site.connection_count, settings.max_connections
+        "http",
+        "REST",
+        settings.http,
+        site,
+        site.drain,
+        lambda: site.connection_count,
+        settings.max_connections,
+        partial(driver.count_refused, "http"),
     )
 
 
@@ -123,7 +130,14 @@ def _line_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
     limits = LineLimits(max_message=settings.node.max_message, max_connections=settings.max_connections)
     factory = LineFactory(driver, reactor, limits, tokens.admit if tokens else None)
     return Door(
-        "line", "lines", settings.line, factory, factory.end, lambda: factory.connections, settings.max_connections
+        "line",
+        "lines",
+        settings.line,
+        factory,
+        factory.end,
+        lambda: factory.connections,
+        settings.max_connections,
+        partial(driver.count_refused, "line"),
     )
 
 

@@ -8,11 +8,11 @@ import math
 import re
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from dqtw.core.message import is_node_id
+from dqtw.net.peer_url import check_peer_url
 
 Reader: TypeAlias = Callable[[str], object]
 
@@ -102,14 +102,16 @@ def read_copies(text: str) -> int | Literal["all"]:
 
 
 def read_url(text: str) -> str:
-    """The address of a peer endpoint."""
+    """Read the URL of a peer's listener.
+
+    Raises:
+        ValueError: this node can't connect to such a URL.
+    """
     try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not text.isprintable() or " " in text:
-        raise ValueError(f"{shown(text)} is not a URL such as http://10.0.0.2:8081")
+        check_peer_url(text)
+    except ValueError as error:
+        why = f": {error}" if str(error) else ""
+        raise ValueError(f"{shown(text)} is not a URL such as http://10.0.0.2:8081{why}") from None
     return text
 
 

@@ -5,7 +5,14 @@ or elsewhere, may help), and a peer's fault (never shown to a client). Each refu
 the doors map codes to their own statuses and invent none.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+quoted_chars_max: Final = 60  # of a client's own words, in a refusal
+
+
+def quote(text: str) -> str:
+    """Return a client's word as a refusal may repeat it: quoted, bounded, in plain ASCII."""
+    return ascii(text if len(text) <= quoted_chars_max else f"{text[:quoted_chars_max]}...")
 
 
 class DqtwError(Exception):

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from dqtw.core.errors import Busy, Framing, Refusal, RequestTimeout, TooLarge
 from dqtw.net.http_head import check_header_line, is_folded
 from dqtw.net.http_request import BoundedRequest, answer_headers, phrase
+from dqtw.net.tcp import keep_prompt
 from dqtw.wire.problem import Answer, problem
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class BoundedChannel(http.HTTPChannel):
         self.maxHeaders = limits.header_count_max
         self._optimisticEagerReadSize = limits.pipelined_bytes_max
         super().connectionMade()
+        keep_prompt(self.transport)
         self._enter(Phase.IDLE, limits.idle_seconds_max)
         if not self.site.has_room_for(self):
             self.refuse(Busy("this server has no room for another connection"))

@@ -11,7 +11,7 @@ from dqtw.core.errors import BadRequest, Unauthorized
 from dqtw.core.health import Health
 from dqtw.core.message import MessageId, Receipt, content_type_default
 from dqtw.wire.problem import Answer, Header, json_answer, retry_after
-from dqtw.wire.values import format_seconds, parse_content_type, parse_key, parse_seconds
+from dqtw.wire.values import format_seconds, parse_content_type, parse_key, parse_lease, parse_seconds
 
 Query = dict[str, str]
 
@@ -205,10 +205,7 @@ def _single(name: str, values: Sequence[bytes]) -> str | None:
 def _seconds(query: Query, name: str) -> float | None:
     if name not in query:
         return None
-    try:
-        return parse_seconds(query[name])
-    except BadRequest as refusal:
-        raise BadRequest(f"{name}: {refusal.detail}") from None
+    return parse_seconds(name, query[name])
 
 
 def _wait(query: Query) -> float:
@@ -216,7 +213,7 @@ def _wait(query: Query) -> float:
 
 
 def _lease(query: Query) -> float | None:
-    return _seconds(query, "lease")
+    return parse_lease(query["lease"]) if "lease" in query else None
 
 
 def _ack_now(query: Query) -> bool:

@@ -14,6 +14,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dqtw.endpoints import TlsEndpoint, endpoint_of, why
+from dqtw.net.unix_socket import UnixEndpoint
 from dqtw.options import BadOption
 from tests.authority import Authority
 
@@ -21,7 +22,7 @@ from tests.authority import Authority
 def listen(text: str) -> MemoryReactor:
     """Listen on an endpoint; the reactor that was asked to."""
     reactor = MemoryReactor()
-    endpoint_of("http", text, cast(ReactorBase, reactor)).listen(cast(IProtocolFactory, Factory()))
+    endpoint_of("http", text, cast(ReactorBase, reactor), list[str]().append).listen(cast(IProtocolFactory, Factory()))
     return reactor
 
 
@@ -58,8 +59,13 @@ def test_tcp_endpoints(text: str, port: int, backlog: int, interface: str) -> No
 
 
 def test_sockets_in_the_file_system() -> None:
-    ((path, _, backlog, mode, wants_lock),) = listen(r"unix:/run/a\:b\=c:mode=660:backlog=7:lockfile=0").unixServers
-    assert (path, backlog, mode, wants_lock) == ("/run/a:b=c", 7, 0o660, False)
+    reactor = cast(ReactorBase, MemoryReactor())
+    for text, path, mode, backlog in (
+        (r"unix:/run/a\:b\=c:mode=660:backlog=7:lockfile=0", "/run/a:b=c", 0o660, 7),
+        ("unix:/s", "/s", 0o666, 50),
+        ("unix:s", f"{Path.cwd()}/s", 0o666, 50),  # a daemon may change its directory
+    ):
+        assert endpoint_of("http", text, reactor, list[str]().append) == UnixEndpoint(reactor, path, mode, backlog)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,7 @@ def test_tls_reads_its_files_where_it_was_started(prefix: str, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     reactor = MemoryReactor()
     text = f"{prefix}ssl:8443:privateKey=privkey.pem:certKey=cert.pem:extraCertChain=chain.pem:interface=::1:backlog=9"
-    endpoint = endpoint_of("http", text, cast(ReactorBase, reactor))
+    endpoint = endpoint_of("http", text, cast(ReactorBase, reactor), list[str]().append)
     assert isinstance(endpoint, TlsEndpoint)
     endpoint.listen(cast(IProtocolFactory, Factory()))
     ((port, factory, backlog, interface),) = reactor.tcpServers

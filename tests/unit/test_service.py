@@ -3,12 +3,14 @@
 import io
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from attrs import define, field
 from twisted.application.service import Application, IServiceCollection
+from twisted.internet.address import IPv4Address
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory
@@ -37,6 +39,12 @@ class Reactor(MemoryReactorClock):
     def stop(self) -> None:
         self.stopped = True
 
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Listen where it was asked to; the memory reactor forgets the interface."""
+        listening = super().listenTCP(port, factory, backlog, interface)  # type: ignore[no-untyped-call]
+        listening._hostAddress = IPv4Address("TCP", interface or "0.0.0.0", port)
+        return listening
+
     def callWhenRunning(self, call: Any, *arguments: object) -> None:  # type: ignore[override]
         call(*arguments)
 
@@ -63,9 +71,8 @@ class Server:
         reactor = cast(ReactorBase, self.reactor)
         self.driver = Driver(Node(0.0, NodeSettings(), bytes, 0), self.reactor)
         factory = cast(IProtocolFactory, Factory())
-        door = Door(
-            "line", "lines", ("tcp:1",), factory, lambda: self.seen.append("dismissed"), lambda: self.clients, 1
-        )
+        dismiss = partial(self.seen.append, "dismissed")
+        door = Door("line", "lines", ("tcp:1",), factory, dismiss, lambda: self.clients, 1, self.seen.append)
         self.service = NodeService(reactor, self.driver, [door], None, self.exit_status)
         self.service.open_doors()
 
@@ -176,34 +183,33 @@ def test_the_log_is_given_to_the_application() -> None:
 
 
 def build(**given: list[str]) -> NodeService:
-    """Build a service from options; the memory reactor takes every TCP endpoint for one on all interfaces."""
+    """Build a service from options."""
     settings = read_settings({name.replace("_", "-"): texts for name, texts in given.items()}, {})
     return build_service(settings, cast(ReactorBase, Server().reactor), None)
 
 
-near = {"http": ["unix:/h"], "line": ["unix:/l"]}
 peers = {"node": ["a"], "peer": ["b=http://127.0.0.1:1"]}
 
 
 def test_a_cluster_that_strangers_can_reach_does_not_start_without_a_secret() -> None:
     with pytest.raises(BadOption, match="--peer-listen: tcp:8081 can be reached from other machines: give all nodes"):
-        build(**near, **peers, peer_listen=["tcp:8081"])
-    build(**near, **peers, peer_listen=["tcp:8081"], insecure_peers=["yes"])
-    build(**near, **peers, peer_listen=["unix:/p"])
+        build(**peers, peer_listen=["tcp:8081"])
+    build(**peers, peer_listen=["tcp:8081"], insecure_peers=["yes"])
+    build(**peers, peer_listen=["tcp:8081:interface=127.0.0.1"])
 
 
 def test_clients_of_other_machines_need_a_token(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("token")
     with pytest.raises(BadOption, match="--http: tcp:8080 can be reached from other machines: name a --token-file"):
-        build(http=["unix:/h", "tcp:8080"], line=["unix:/l"])
+        build(http=["tcp:1:interface=127.0.0.1", "tcp:8080"])
     with pytest.raises(BadOption, match="--line: haproxy:tcp:7711 can be reached from other machines"):
-        build(http=["unix:/h"], line=["haproxy:tcp:7711"])
+        build(line=["haproxy:tcp:7711"])
     build(http=["tcp:8080"], insecure_clients=["yes"])
     build(http=["tcp:8080"], token_file=[str(tmp_path / "tokens")])
 
 
 def test_signals_that_ask_for_nothing_do_not_end_a_server(lines: list[str]) -> None:
-    build(**near)
+    build()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGHUP):
         signal.raise_signal(number)
     assert lines == [
@@ -223,10 +229,9 @@ def test_a_hangup_reads_all_files_again_each_by_itself(tmp_path: Path, lines: li
     for private in ("tokens", "secret"):
         files[private].chmod(0o600)
     build(
-        http=[f"ssl:1:privateKey={files['privkey.pem']}:certKey={files['fullchain.pem']}"],
-        line=near["line"],
+        http=[f"ssl:1:interface=127.0.0.1:privateKey={files['privkey.pem']}:certKey={files['fullchain.pem']}"],
         **peers,
-        peer_listen=["unix:/p"],
+        peer_listen=["tcp:8081:interface=127.0.0.1"],
         token_file=[str(files["tokens"])],
         peer_secret_file=[str(files["secret"])],
         peer_ca=[str(files["root.pem"])],
@@ -260,7 +265,7 @@ def test_a_secret_that_everybody_can_read_is_told(
     for name in ("tokens", "secret"):
         (tmp_path / name).write_text("s" * 16)
     build(
-        **near, **peers, token_file=[str(tmp_path / "tokens")], peer_listen=["unix:/p"],
+        **peers, token_file=[str(tmp_path / "tokens")], peer_listen=["tcp:8081:interface=127.0.0.1"],
         peer_secret_file=[str(tmp_path / "secret")],
     )  # fmt: skip
     path = tmp_path / "tokens"

@@ -234,6 +234,20 @@ def test_a_get_waits_no_longer_than_asked_and_at_most_30_seconds(server: Server,
     assert worker.response().status == 204
 
 
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("/get?lease=0", "lease: '0' is not greater than 0"),
+        ("/get/batch?max=1&lease=43201", "lease: 43201 seconds are more than --max-lease, which is 43200"),
+        ("/get?wait=1e400", "wait: '1e400' is not a number of seconds such as 30 or 0.25"),
+    ],
+)
+def test_a_time_that_can_not_be_is_refused_with_its_bound(server: Server, query: str, why: str) -> None:
+    response = server.ask("POST", query)
+    assert (response.status, response.code) == (400, "bad_request")
+    assert response.json["detail"].startswith(why)
+
+
 def test_a_lease_that_ends_makes_the_message_ready_again(server: Server) -> None:
     """A worker that died does not take its message along."""
     push(server)
