@@ -8,7 +8,6 @@ from typing import Final
 
 from attrs import frozen
 from twisted.internet.base import ReactorBase
-from twisted.internet.interfaces import IAddress
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
 from dqtw.doors import Door
@@ -18,6 +17,7 @@ from dqtw.net.peer_client import PeerClient
 from dqtw.net.peer_endpoints import PeerEndpoints
 from dqtw.net.peer_limits import peer_http_limits
 from dqtw.net.peer_server import PeerDoor
+from dqtw.net.tls import BadCertificate, PeerAuthorities
 from dqtw.options import BadOption
 from dqtw.settings import Settings
 
@@ -56,10 +56,24 @@ def secret_of(settings: Settings) -> PeerSecret | None:
         raise BadOption("--peer-secret-file", str(error)) from None
 
 
-def link_to_peers(secret: PeerSecret | None, reactor: ReactorBase) -> PeerClient:
+def authorities_of(settings: Settings) -> PeerAuthorities | None:
+    """Return the authorities that https peers are checked against; None for the system's.
+
+    Raises:
+        BadOption: the file has no usable certificate.
+    """
+    if settings.peer_ca is None:
+        return None
+    try:
+        return PeerAuthorities(settings.peer_ca)
+    except BadCertificate as error:
+        raise BadOption("--peer-ca", str(error)) from None
+
+
+def link_to_peers(secret: PeerSecret | None, authorities: PeerAuthorities | None, reactor: ReactorBase) -> PeerClient:
     """Return what carries this node's requests to its peers."""
     signer = None if secret is None else Signer(secret, time.time, os.urandom)
-    endpoints = PeerEndpoints(reactor, BrowserLikePolicyForHTTPS(), connect_seconds_max)
+    endpoints = PeerEndpoints(reactor, authorities or BrowserLikePolicyForHTTPS(), connect_seconds_max)
     return PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool), signer)
 
 
@@ -86,11 +100,9 @@ def check_exposed(settings: Settings, door: Door) -> None:
     Raises:
         BadOption: they can.
     """
-    if settings.peer_secret_file is None and not settings.insecure_peers and not all(map(_is_near, door.hosts())):
-        raise BadOption(
-            "--peer-listen",
-            f"{settings.peer_listen} can be reached from other machines: give all nodes the same --peer-secret-file, "
-            "or say --insecure-peers if nobody else is on that network",
+    if settings.peer_secret_file is None and not settings.insecure_peers:
+        door.check_near(
+            "give all nodes the same --peer-secret-file, or say --insecure-peers if nobody else is on that network"
         )
 
 
@@ -103,9 +115,3 @@ def address_of(settings: Settings, door: Door) -> str:
         if name and port and not ip_address(name).is_unspecified:
             return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
     return ""
-
-
-def _is_near(address: IAddress) -> bool:
-    """Whether only this machine reaches it: loopback, or a socket in the file system."""
-    host = getattr(address, "host", None)
-    return host is None or ip_address(host).is_loopback

@@ -1,6 +1,7 @@
 """Where clients come in: a protocol, the endpoints it listens on, and the ports that came of them."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, Final
 
 from attrs import define, field
@@ -88,6 +89,19 @@ class Door:
         """What it listens on."""
         return [port.getHost() for port in self._ports]
 
+    def check_near(self, instead: str) -> None:
+        """See that other machines can't reach it.
+
+        Args:
+            instead: what an operator can do about it.
+
+        Raises:
+            BadOption: they can.
+        """
+        for text, address in zip(self.endpoints, self.hosts(), strict=False):
+            if not _is_near(address):
+                raise BadOption(f"--{self.option}", f"{text} can be reached from other machines: {instead}")
+
     def addresses(self) -> list[str]:
         """Where it listens, for the log."""
         return [_address(port.getHost()) for port in self._ports]
@@ -103,6 +117,12 @@ class Door:
         while self.connections() and clock.seconds() < until:
             await deferLater(clock, look_seconds)
         return not self.connections()
+
+
+def _is_near(address: IAddress) -> bool:
+    """Return True if only this machine reaches the address: loopback, or a socket in the file system."""
+    host = getattr(address, "host", None)
+    return host is None or ip_address(host).is_loopback
 
 
 def _address(address: IAddress) -> str:

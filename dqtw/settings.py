@@ -220,11 +220,10 @@ class _Checked:
         )
 
     def _peers(self) -> dict[str, str]:
-        pairs = self._values["peer"]
+        # A list that all nodes share names this node, too.
+        pairs = [(node, url) for node, url in self._values["peer"] if node != self._one("node")]
         names = [node for node, _ in pairs]
         for node in names:
-            if node == self._one("node"):
-                raise self._bad("peer", f"{node!r} is this node itself")
             if names.count(node) > 1:
                 raise self._bad("peer", f"{node!r} is given twice")
         return dict(pairs)

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import IO, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
@@ -13,8 +13,9 @@ from typing_extensions import override
 from dqtw import __version__, values
 from dqtw.options import BadOption, Option, options
 from dqtw.process.garbage import collect_seldom
-from dqtw.process.logs import open_log
+from dqtw.process.logs import Log
 from dqtw.settings import Settings, read_settings
+from dqtw.values import shown
 
 
 def _taker(option: Option) -> Callable[..., None]:
@@ -76,11 +77,18 @@ class Options(usage.Options):
         if self.settings.log_format == "json" and self._daemon() and self._of_twistd("logfile") == "-":
             raise BadOption("--log-format", "a daemon can't log to standard output")
 
-    def open_json_log(self, reactor: ReactorBase) -> IO[Any] | None:
-        """Where twistd's options want log lines to go; None when twistd's own text lines are wanted."""
-        if self.settings.log_format == "text":
+    def open_log(self) -> Log | None:
+        """Return where twistd's options want log lines to go; None for syslog, which is twistd's to write.
+
+        Raises:
+            BadOption: the file can't be opened.
+        """
+        if self._of_twistd("syslog"):
             return None
-        return open_log(self._of_twistd("logfile"), reactor, daemon=self._daemon())
+        try:
+            return Log.open(self._of_twistd("logfile"), self.settings.log_format, daemon=self._daemon())
+        except OSError as error:
+            raise BadOption("twistd --logfile", f"can't write {shown(str(error.filename))}: {error.strerror}") from None
 
     def _daemon(self) -> bool:
         return self.parent is not None and not self._of_twistd("nodaemon") and not self._of_twistd("debug")
@@ -104,8 +112,7 @@ def makeService(config: Options) -> IService:  # noqa: N802
     from dqtw.service import build_service
 
     try:
-        log = config.open_json_log(cast(ReactorBase, reactor))
-        service = build_service(config.settings, cast(ReactorBase, reactor), log)
+        service = build_service(config.settings, cast(ReactorBase, reactor), config.open_log())
     except BadOption as error:
         _refuse(error)
     collect_seldom()

@@ -56,7 +56,7 @@ class ServerCertificate:
             BadCertificate: one can't be read, or key and certificate do not belong together.
         """
         self.files = files
-        self._options = _options(files)
+        self.reread()
 
     def reread(self) -> None:
         """Read the files again; a failure leaves the certificate that is in use.
@@ -65,6 +65,9 @@ class ServerCertificate:
             BadCertificate: one can't be read, or key and certificate do not belong together.
         """
         self._options = _options(self.files)
+
+    def __len__(self) -> int:
+        return 1 + len(self._options.extraCertChain)
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802
         """Return the OpenSSL side of a new connection."""
@@ -82,7 +85,7 @@ class PeerAuthorities:
             BadCertificate: it can't be read, or has no certificate.
         """
         self._path = path
-        self._policy = _policy(path)
+        self.reread()
 
     def reread(self) -> None:
         """Read the file again; a failure leaves the authorities that are in use.
@@ -90,16 +93,16 @@ class PeerAuthorities:
         Raises:
             BadCertificate: it can't be read, or has no certificate.
         """
-        self._policy = _policy(self._path)
+        self._trusted = _certificates(self._path)
+        trusted = [TrustedCertificate(crypto.X509.from_cryptography(each)) for each in self._trusted]
+        self._policy = BrowserLikePolicyForHTTPS(trustRoot=trustRootFromCertificates(trusted))
+
+    def __len__(self) -> int:
+        return len(self._trusted)
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: N802
         """Return the checks of a connection to this host."""
         return self._policy.creatorForNetloc(hostname, port)
-
-
-def _policy(path: Path) -> BrowserLikePolicyForHTTPS:
-    trusted = [TrustedCertificate(crypto.X509.from_cryptography(each)) for each in _certificates(path)]
-    return BrowserLikePolicyForHTTPS(trustRoot=trustRootFromCertificates(trusted))
 
 
 def _options(files: CertificateFiles) -> CertificateOptions:

@@ -160,7 +160,7 @@ def bad_values() -> Iterable[tuple[str, str]]:
     yield from (
         ("advertise", text) for text in ("", "x", "ftp://h", "http://", "http://h:x", "http://h:99999", "http:// h")
     )
-    yield from (("peer", text) for text in ("", "b", "b=", "=http://h", "b=h:1", "a.b=http://h", "node=http://h"))
+    yield from (("peer", text) for text in ("", "b", "b=", "=http://h", "b=h:1", "a.b=http://h"))
     yield from (("http", text) for text in ("", "tcp:1\n"))
     yield from (("log-format", text) for text in ("", "xml", "JSON"))
     yield from ((name, "") for name in ("token-file", "config", "peer-listen", "line"))
@@ -190,6 +190,9 @@ def test_peers_are_understood() -> None:
     assert settings.node.peers == {"b": "http://h:1", "c": "https://h"}
     assert settings.node.copies == 2
     assert read("peer=b=http://h:1").node.copies == 2
+    shared = ("peer=a=http://g:1", "peer=b=http://h:1")
+    assert read(*shared, "node=a").node.peers == {"b": "http://h:1"}
+    assert read(*shared, "node=b").node.members == ("a", "b")
     assert settings.node.max_bytes < read().node.max_bytes  # each node holds a copy of every queue
 
 
