@@ -83,6 +83,7 @@ def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
         connections_max=settings.max_connections,
         received_bytes_max=passing_bytes_max,
         unread_bytes_max=passing_bytes_max,
+        idle_seconds_max=settings.idle_timeout_s,
     )
     rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None)
     site = BoundedSite(rest.resource(), rest, reactor, limits)

@@ -13,7 +13,7 @@ from dqtw.core.errors import BadRequest, Framing, NotFound, TooLarge
 length_digits_max: Final = 18
 
 _target_pattern = re.compile(rb"[\x21-\x7e]+")
-_absolute_pattern = re.compile(rb"https?://[^/?#@]+([/?].*)?", re.IGNORECASE)
+_absolute_pattern = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 _host_pattern = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]*")
 _control_pattern = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -52,7 +52,7 @@ def check_framing(version: bytes, lengths: Sequence[bytes], codings: Sequence[by
 
 
 def check_host(version: bytes, hosts: Sequence[bytes]) -> None:
-    """Check the Host headers; their value is used for nothing.
+    """Check the Host headers.
 
     Raises:
         Framing: there is none in HTTP/1.1, more than one, or one that names no host.
@@ -63,6 +63,12 @@ def check_host(version: bytes, hosts: Sequence[bytes]) -> None:
         raise Framing("that is no Host")
 
 
+def authority_of(target: bytes) -> bytes | None:
+    """Return the host and port that an absolute URI names as a request's target; None for any other target."""
+    absolute = None if target.startswith(b"/") else _absolute_pattern.fullmatch(target)
+    return None if absolute is None else absolute[1]
+
+
 def origin_form(target: bytes) -> bytes:
     """The path and query of a request target, which may be an absolute URI (RFC 9112, 3.2.2).
 
@@ -71,7 +77,7 @@ def origin_form(target: bytes) -> bytes:
     """
     absolute = _absolute_pattern.fullmatch(target)
     if absolute is not None:
-        rest = absolute[1] or b""
+        rest = absolute[2] or b""
         target = rest if rest.startswith(b"/") else b"/" + rest
     if _target_pattern.fullmatch(target) is None or b"#" in target:
         raise Framing("the request target holds what may not be there")

@@ -3,24 +3,19 @@
 """One HTTP request whose body stays in memory, within the limit of its path."""
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
+from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from typing_extensions import override
 
-from dqtw.core.errors import Refusal
-from dqtw.net.http_head import check_framing, check_host, origin_form, path_segments
-from dqtw.wire.problem import Answer, Header, internal_problem, problem
+from dqtw.core.errors import Framing, Refusal
+from dqtw.net.http_head import authority_of, check_framing, check_host, origin_form, path_segments
+from dqtw.wire.problem import Answer, Header, internal_problem, phrase, problem
 
 if TYPE_CHECKING:
     from dqtw.net.http_channel import BoundedChannel
-
-
-def phrase(status: int) -> bytes:
-    """The words beside a status; Twisted's own table lacks some."""
-    return HTTPStatus(status).phrase.encode()
 
 
 def answer_headers(answer: Answer) -> list[Header]:
@@ -38,6 +33,8 @@ class BoundedRequest(server.Request):
 
     Attributes:
         query: the raw query string.
+        host: the host, and perhaps port, that the client means: of an absolute target, else of the Host header; empty
+            if an HTTP/1.0 client names none.
         body_bytes_max: how large this request's body may be, from its head.
         received: the body's bytes until now.
         answer_bytes: how large the answer's body is.
@@ -50,6 +47,7 @@ class BoundedRequest(server.Request):
     def __init__(self, channel: "BoundedChannel", *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
         self.query = b""
+        self.host = b""
         self.body_bytes_max = 0
         self.received: bytes | bytearray = b""
         self.answer_bytes = 0
@@ -63,9 +61,18 @@ class BoundedRequest(server.Request):
         """
         self.method, self.clientproto = method, version
         check_framing(version, self.headers(b"Content-Length"), self.headers(b"Transfer-Encoding"))
-        check_host(version, self.headers(b"Host"))
+        hosts = self.headers(b"Host")
+        check_host(version, hosts)
         self.uri = origin_form(target)
+        if self.uri == b"*" and method != b"OPTIONS":
+            raise Framing("the request target * is for OPTIONS alone")
+        self.host = authority_of(target) or b"".join(hosts)
         self.path, _, self.query = self.uri.partition(b"?")
+
+    @property
+    def local_address(self) -> IAddress:
+        """The address at which the connection came in."""
+        return self._channel.local_address
 
     def headers(self, name: bytes) -> list[bytes]:
         """Every value of one header, in their order."""
@@ -106,7 +113,7 @@ class BoundedRequest(server.Request):
     def answer(self, answer: Answer) -> bytes:
         """Set status and headers; what is returned is the body, to be written."""
         self.answer_bytes = len(answer.body)
-        self.setResponseCode(int(answer.status), phrase(answer.status))
+        self.setResponseCode(int(answer.status), phrase(answer.status).encode())
         for name, value in answer_headers(answer):
             self.setHeader(name, value)
         return answer.body
@@ -128,6 +135,7 @@ class BoundedRequest(server.Request):
             self.prepath, self.postpath = [], path_segments(self.path)
             self.render(self.site.resource)
         except Refusal as refusal:
+            self._channel.site.gate.count_refused(refusal.code)
             self._finish(problem(refusal))
         except Exception:
             self.processingFailed(Failure())

@@ -61,8 +61,16 @@ class RestDoor:
         """The door as a resource; its requests must be `BoundedRequest`."""
         return cast(IResource, self.app.resource())
 
+    def is_served_at_the_limit(self, request: BoundedRequest) -> bool:
+        """Return True for a health check: a crowd of clients must not look like a dead process."""
+        return _is_health(request)
+
+    def count_refused(self, code: str) -> None:
+        """Count what is refused before the node sees it."""
+        self._driver.count_refused("http", code)
+
     def body_bytes_max(self, request: BoundedRequest) -> int:
-        """How large a request's body may be.
+        """Return how large a request's body may be.
 
         Raises:
             Unauthorized: the request shows no good token, and needs one.
@@ -193,6 +201,10 @@ class RestDoor:
     def _health(self, request: BoundedRequest, check: Check) -> bytes:
         rest.parse_query(request.query)
         return request.answer(rest.health_answer(self._driver.health(check)))
+
+
+def _is_health(request: BoundedRequest) -> bool:
+    return request.path == b"/health" or request.path.startswith(b"/health/")
 
 
 def _other_method(method: bytes, methods: Any) -> Answer:
