@@ -49,6 +49,12 @@ class Unauthorized(ClientFault):
     code = "unauthorized"
 
 
+class CrossSite(ClientFault):
+    """A page of another site, or a prefetch, made a browser send the request."""
+
+    code = "cross_site"
+
+
 class NotFound(ClientFault):
     """No such path on this server."""
 

@@ -16,6 +16,7 @@ everywhere_codes: Final = (
     "bad_request",
     "framing",
     "unauthorized",
+    "cross_site",
     "request_timeout",
     "too_large",
     internal_code,

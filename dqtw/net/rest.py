@@ -17,6 +17,7 @@ from dqtw.core.health import Check
 from dqtw.core.message import MessageId, body_bytes_default_max, parse_id_or_receipt
 from dqtw.driver import Driver
 from dqtw.net.asking import ask_all, ask_while_watched
+from dqtw.net.cross_site import CrossSiteGuard
 from dqtw.net.http_request import BoundedRequest
 from dqtw.net.openapi import openapi_document
 from dqtw.wire import rest, rest_batch
@@ -36,7 +37,8 @@ class RestDoor:
     Args:
         driver: the node.
         max_message: the largest message that is taken, in bytes.
-        authenticate: tells whether a bearer token is good; None when none is asked for.
+        authenticate: returns True if a bearer token is good; None when none is asked for.
+        guard: where no token is asked for, refuses what pages of other sites make browsers send.
     """
 
     app = Klein()
@@ -46,10 +48,12 @@ class RestDoor:
         driver: Driver,
         max_message: int = body_bytes_default_max,
         authenticate: Callable[[bytes], bool] | None = None,
+        guard: CrossSiteGuard | None = None,
     ) -> None:
         self._driver = driver
         self._max_message = max_message
         self._authenticate = authenticate
+        self._guard = guard or CrossSiteGuard()
         batch_bytes_max = max_message * 4 // 3 + push_batch_extra_bytes
         self._body_bytes_max = {
             b"/push": max_message,
@@ -73,14 +77,18 @@ class RestDoor:
         """Return how large a request's body may be.
 
         Raises:
-            Unauthorized: the request shows no good token, and needs one.
+            Refusal: the request is refused already, by its head.
         """
         path = unquote_to_bytes(request.path)
-        if self._authenticate is not None and path not in _open_paths:
-            token = rest.parse_bearer(request.headers(b"Authorization"))
-            if not self._authenticate(token):
-                raise Unauthorized("that token is not known here")
+        self._check_sender(request, path)
         return self._body_bytes_max.get(path, small_body_bytes_max)
+
+    def _check_sender(self, request: BoundedRequest, path: bytes) -> None:
+        if self._authenticate is None:
+            if not _is_health(request):
+                self._guard.check(request)
+        elif path not in _open_paths and not self._authenticate(rest.parse_bearer(request.headers(b"Authorization"))):
+            raise Unauthorized("this token is not one of the server's")
 
     @app.route("/push", methods=["POST"])
     async def push(self, request: BoundedRequest) -> bytes:

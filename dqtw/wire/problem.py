@@ -21,6 +21,7 @@ statuses: Final[Mapping[str, HTTPStatus]] = MappingProxyType(
         "bad_request": HTTPStatus.BAD_REQUEST,
         "framing": HTTPStatus.BAD_REQUEST,
         "unauthorized": HTTPStatus.UNAUTHORIZED,
+        "cross_site": HTTPStatus.FORBIDDEN,
         "not_found": HTTPStatus.NOT_FOUND,
         "unknown": HTTPStatus.NOT_FOUND,
         "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,

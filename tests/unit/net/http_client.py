@@ -17,6 +17,7 @@ from dqtw.core.node import Node
 from dqtw.core.peer_messages import Asking, Failed, PeerAnswer
 from dqtw.core.settings import NodeSettings
 from dqtw.driver import Driver
+from dqtw.net.cross_site import CrossSiteGuard
 from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
 from dqtw.net.rest import RestDoor
@@ -261,6 +262,7 @@ class Server:
     settings: NodeSettings = field(factory=NodeSettings)
     limits: HttpLimits = field(factory=HttpLimits)
     authenticate: Callable[[bytes], bool] | None = None
+    guard: CrossSiteGuard | None = None
     address: IAddress = field(factory=lambda: IPv4Address("TCP", "192.0.2.2", 8080))  # where connections come in
     clock: Clock = field(factory=Clock)
     node: Node = field(init=False)
@@ -273,7 +275,7 @@ class Server:
         self.driver = Driver(self.node, self.clock, NobodyThere())
         if self.settings.peers:
             self.driver.start()
-        door = RestDoor(self.driver, self.settings.max_message, self.authenticate)
+        door = RestDoor(self.driver, self.settings.max_message, self.authenticate, self.guard)
         self.site = BoundedSite(door.resource(), door, self.clock, self.limits)
 
     def connect(self, *, tls: bool = False) -> HttpClient:
