@@ -45,17 +45,17 @@ class HttpDoor(ClientDoor):
     def get(self, get: Get) -> Answer:
         query = f"wait={get.wait_s}&lease={get.lease_s}" + ("&ack=now" if get.ack_now else "")
         if get.count_max == 1:
-            return self._ask(f"/get?{query}", b"", {}, self._delivery)
-        return self._ask(f"/get/batch?max={get.count_max}&{query}", b"", {}, _deliveries)
+            return self._ask(f"/get?{query}", b"", {}, lambda said: self._delivery(get, said))
+        return self._ask(f"/get/batch?max={get.count_max}&{query}", b"", {}, lambda said: _deliveries(get, said))
 
-    def _delivery(self, said: bytes) -> Answer:
+    def _delivery(self, get: Get, said: bytes) -> Answer:
         if not said:
             return Answer()
         head = self._headers
-        delivery = Delivery(
-            head["Dqtw-Id"], head["Dqtw-Receipt"], int(head["Dqtw-Attempt"]), float(head["Dqtw-Lease"]), _text(said)
-        )
-        return Answer(deliveries=(delivery,))
+        id, attempt = head["Dqtw-Id"], int(head["Dqtw-Attempt"])
+        # A message that is removed at delivery has neither receipt nor lease.
+        receipt, lease = head.get("Dqtw-Receipt", id), head.get("Dqtw-Lease", get.lease_s)
+        return Answer(deliveries=(Delivery(id, receipt, attempt, float(lease), _text(said)),))
 
     @override
     def remove(self, receipts: Sequence[str]) -> list[Answer]:
@@ -99,7 +99,8 @@ class HttpDoor(ClientDoor):
     def _ask(self, path: str, body: bytes, headers: dict[str, str], read: Callable[[bytes], Answer]) -> Answer:
         try:
             status, said = self._exchange("POST", path, body, headers)
-            return read(said) if status < 300 else Answer(code=_code(said))
+            is_batch = said.startswith(b"[")  # also where all of it is refused
+            return read(said) if status < 300 or is_batch else Answer(code=_code(said))
         except _NotConnected:
             return Answer(code="refused")
         except (OSError, HTTPException, ValueError, KeyError):
@@ -142,10 +143,16 @@ def _text(said: bytes) -> str:
     return said.decode("utf-8", "backslashreplace")
 
 
-def _deliveries(said: bytes) -> Answer:
+def _deliveries(get: Get, said: bytes) -> Answer:
     return Answer(
         deliveries=tuple(
-            Delivery(each["id"], each["receipt"], each["attempt"], each["lease"], _body(each))
+            Delivery(
+                each["id"],
+                each.get("receipt", each["id"]),
+                each["attempt"],
+                each.get("lease", get.lease_s),
+                _body(each),
+            )
             for each in json.loads(said)
         )
     )

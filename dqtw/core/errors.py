@@ -79,6 +79,12 @@ class TooLarge(ClientFault):
     code = "too_large"
 
 
+class UnsupportedEncoding(ClientFault):
+    """The body is encoded (compressed, say) in a way that this server does not undo; nothing was stored."""
+
+    code = "unsupported_encoding"
+
+
 class KeyReused(ClientFault):
     """The idempotency key was used before, with another body."""
 
@@ -120,7 +126,7 @@ class Unreplicated(NotNow):
 
 
 class Uncertain(NotNow):
-    """Whether the request took effect can't be known; a push may be retried with the same key."""
+    """Whether the request took effect can't be known; without a key, a repeated push may be a second message."""
 
     code = "uncertain"
 

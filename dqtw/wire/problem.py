@@ -28,6 +28,7 @@ statuses: Final[Mapping[str, HTTPStatus]] = MappingProxyType(
         "request_timeout": HTTPStatus.REQUEST_TIMEOUT,
         "lease_lost": HTTPStatus.GONE,
         "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "unsupported_encoding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "key_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
         "full": HTTPStatus.TOO_MANY_REQUESTS,
         internal_code: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -135,4 +136,6 @@ def refusal_headers(code: str, status: HTTPStatus) -> tuple[Header, ...]:
         return (retry_after(code),)
     if status is HTTPStatus.UNAUTHORIZED:
         return (("WWW-Authenticate", 'Bearer realm="dqtw"'),)
+    if status is HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        return (("Accept-Encoding", "identity"),)
     return ()

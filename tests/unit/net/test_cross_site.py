@@ -160,7 +160,7 @@ def test_http_1_0_without_a_host_is_no_browser() -> None:
     assert server.connect().send(b"GET /get?ack=now HTTP/1.0\r\n\r\n").response().body == b"work"
 
 
-@pytest.mark.parametrize("target", ["/health/live", "/health/ready", "/health/push"])
+@pytest.mark.parametrize("target", ["/health", "/health/live", "/health/ready", "/health/push"])
 def test_health_is_told_to_all(target: str) -> None:
     """A probe may use any name, and learns nothing of value."""
     server = server_on(loopback)
