@@ -74,7 +74,7 @@ class BoundedSite(server.Site):
 
     @property
     def connection_count(self) -> int:
-        """How many connections are open, those that are about to close too."""
+        """The number of connections that are open, those that are about to close too."""
         return len(self._channels) + len(self._crowd)
 
     def drain(self) -> None:
@@ -84,10 +84,11 @@ class BoundedSite(server.Site):
             channel.finish_up()
 
     def has_room_for(self, channel: BoundedChannel) -> bool:
-        """Take a new connection into account, and return True if it is within the limit."""
+        """Return True if a connection is within the limit: a new one, or one that was beyond it before."""
         if self._sweep_call is None:
             self._sweep_call = self.clock.callLater(sweep_seconds, self._sweep)
         if len(self._channels) < self.limits.connections_max:
+            self._crowd.pop(channel, None)
             self._channels.add(channel)
             return True
         self._crowd[channel] = None

@@ -151,6 +151,8 @@ class BoundedChannel(http.HTTPChannel):
         request = self.requests[-1]
         try:
             request.take_head(self._command, self._path, self._version)
+            if self._is_one_too_many:
+                self._is_one_too_many = not self.site.has_room_for(self)  # another may have closed meanwhile
             if self._is_one_too_many and not self.site.gate.is_served_at_the_limit(request):
                 raise _busy()
             request.body_bytes_max = self.site.gate.body_bytes_max(request)
@@ -264,7 +266,7 @@ class BoundedChannel(http.HTTPChannel):
 
     @override
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(Framing("that is no HTTP/1.1 request"))
+        self.refuse(Framing("this is not an HTTP/1.1 request"))
 
     def refuse(self, refusal: Refusal, status: HTTPStatus | None = None) -> None:
         """Answer a request that can't be followed any further, and close.

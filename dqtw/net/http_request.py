@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def answer_headers(answer: Answer) -> list[Header]:
-    """All headers of an answer. A 204 has neither a type nor a length (RFC 9110, 8.6)."""
+    """Return all headers of an answer. A 204 has neither a type nor a length (RFC 9110, 8.6)."""
     headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), *answer.headers]
     if answer.status != http.NO_CONTENT:
         headers.append(("Content-Length", str(len(answer.body))))
@@ -75,11 +75,11 @@ class BoundedRequest(server.Request):
         return self._channel.local_address
 
     def headers(self, name: bytes) -> list[bytes]:
-        """Every value of one header, in their order."""
+        """Return every value of one header, in their order."""
         return list(self.requestHeaders.getRawHeaders(name, []))
 
     def take_body(self) -> bytes:
-        """The whole body, once: the request keeps no second copy while it waits."""
+        """Return the whole body, once: the request keeps no second copy while it waits."""
         body, self.received = self.received, b""
         return bytes(body)
 
@@ -94,24 +94,24 @@ class BoundedRequest(server.Request):
 
     @property
     def is_unwatched(self) -> bool:
-        """Whether nobody would notice if the client went away.
+        """True if this server would not notice that the client went away.
 
-        That is so when it has ended its side of the connection, or has sent so much ahead that reading stopped.
+        That is so when the client has ended its side of the connection, or has sent so much ahead that reading stopped.
         """
         return self._channel.unwatched
 
     def when_unwatched(self, call: Callable[[], None]) -> None:
-        """Call at most once, when from then on nobody would notice if the client went away."""
+        """Call at most once, when this server would no longer notice that the client went away."""
         self._call_unwatched = call
 
     def unwatched(self) -> None:
-        """Tell whoever wanted to know that the client is no longer watched."""
+        """Make the call that waits for the client to be no longer watched."""
         call, self._call_unwatched = self._call_unwatched, None
         if call is not None:
             call()
 
     def answer(self, answer: Answer) -> bytes:
-        """Set status and headers; what is returned is the body, to be written."""
+        """Set status and headers, and return the body, to be written."""
         self.answer_bytes = len(answer.body)
         self.setResponseCode(int(answer.status), phrase(answer.status).encode())
         for name, value in answer_headers(answer):
@@ -120,7 +120,7 @@ class BoundedRequest(server.Request):
 
     @override
     def gotLength(self, length: int | None) -> None:
-        """Make no file for the body: it is kept in `received`."""
+        """Make no file for the body, which is kept in `received`."""
 
     @override
     def handleContentChunk(self, data: bytes) -> None:

@@ -42,7 +42,8 @@ def _either(*schemas: Schema) -> Schema:
     return {"oneOf": list(schemas)}
 
 
-_body_forms = {"text": {"type": "string"}, "base64": {"type": "string", "contentEncoding": "base64"}}
+_base64 = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?"
+_body_forms = {"text": {"type": "string"}, "base64": _text(_base64) | {"contentEncoding": "base64"}}
 _pushed = {
     "id": reference("MessageId"),
     "copies": {"type": "integer", "minimum": 1},

@@ -435,6 +435,17 @@ def test_one_connection_too_many_is_503_busy_and_closed(raw: bytes) -> None:
     assert server.connect().send(request(get, b"Host: h")).response().status == 200
 
 
+def test_a_connection_too_many_is_served_if_another_has_closed_meanwhile() -> None:
+    """A server that has room again does not say that it has none."""
+    server = full_server()
+    late, later = server.connect(), server.connect()
+    server.clients[0].vanish()
+    assert late.ask("GET", "/stats").status == 200
+    assert late.ask("GET", "/stats").status == 200
+    assert refused(later.send(request(get, b"Host: h"))) == (503, "busy")
+    assert server.site.connection_count == 3
+
+
 @pytest.mark.parametrize("check", ["live", "ready", "push"])
 def test_health_is_answered_at_the_limit_of_connections(check: str) -> None:
     """A crowd of clients does not make an orchestrator think that the process is dead."""
