@@ -10,6 +10,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IAddress
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -30,6 +31,7 @@ from dqtw.core.node import Node
 from dqtw.core.settings import NodeSettings
 from dqtw.doors import Door
 from dqtw.driver import Driver
+from dqtw.net.cross_site import CrossSiteGuard
 from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
 from dqtw.net.line import LineFactory, LineLimits
@@ -106,10 +108,16 @@ def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
         connections_max=settings.max_connections,
         received_bytes_max=passing_bytes_max,
         unread_bytes_max=passing_bytes_max,
+        idle_seconds_max=settings.idle_timeout_s,
     )
-    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None)
+
+    def listeners() -> list[IAddress]:
+        return door.hosts()
+
+    guard = CrossSiteGuard(frozenset(name.lower() for name in settings.hosts), listeners)
+    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None, guard)
     site = BoundedSite(rest.resource(), rest, reactor, limits)
-    return Door(
+    door = Door(
         "http",
         "REST",
         settings.http,
@@ -119,6 +127,7 @@ def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
         settings.max_connections,
         partial(driver.count_refused, "http"),
     )
+    return door
 
 
 def _passing_bytes_max(node: NodeSettings) -> int:
