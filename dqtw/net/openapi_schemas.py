@@ -60,6 +60,7 @@ _lease = {"receipt": reference("Receipt"), "lease": _seconds}
 _health = {
     "ok": {"type": "boolean"},
     "reasons": {"type": "array", "items": {"type": "string"}},
+    "waiting_for": {"type": "array", "items": {"type": "string"}},
     "in_session": _count,
     "copies": _count,
     "members": _count,

@@ -107,7 +107,7 @@ class PeerDoor:
         """Do what a peer asks; the head has been judged, and says all that the path says."""
         head = self._head(request)
         if head.to != self._node:
-            misdirected = NotFound(f"this is the node {self._node}, not {head.to}")
+            misdirected = NotFound(peer.misdirected(self._node, head.to))
             return self._refuse(request, misdirected, HTTPStatus.MISDIRECTED_REQUEST)
         if self._verifier is not None and head.shown is not None:
             self._verifier.check_body(head.shown, request.received, must_be_fresh=head.must_be_fresh)
@@ -170,14 +170,14 @@ def _verb(path: bytes) -> str:
         raise _nothing_here()
     version, verb = int(found[1]), found[2].decode()
     if version != peer.version:
-        raise NotFound(f"this node speaks version {peer.version} of the peer protocol, not {version}")
+        raise NotFound(f"this node speaks version {peer.version} of the {peer.protocol}, not {version}")
     if verb not in peer.requests:
-        raise NotFound(f"version {version} of the peer protocol has no {verb}")
+        raise NotFound(f"version {version} of the {peer.protocol} has no {verb}")
     return verb
 
 
 def _nothing_here() -> NotFound:
-    return NotFound("this is where nodes of a cluster meet; there is nothing else here")
+    return NotFound(f"nodes of a cluster use this port, with the {peer.protocol}; there is nothing else here")
 
 
 def _single(request: BoundedRequest, name: str) -> str:

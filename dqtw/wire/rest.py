@@ -251,6 +251,7 @@ def health_document(health: Health) -> dict[str, object]:
     return {
         "ok": health.ok,
         "reasons": health.reasons,
+        "waiting_for": health.waiting_for,
         "in_session": health.in_session,
         "copies": health.copies,
         "members": health.members,

@@ -40,7 +40,7 @@ def check_headers(path: bytes, headers: Iterable[tuple[bytes, Sequence[bytes]]])
                 raise BadRequest(_where_keys_belong(path))
             case lowered if lowered in _refused:
                 raise BadRequest(f"{name.decode()}: {_refused[lowered]}")
-            case lowered if lowered.startswith(b"dqtw-"):
+            case lowered if lowered.startswith(b"dqtw-") and not path.startswith(b"/peer/"):  # a lost peer gets a 404
                 raise BadRequest(f"{name.decode()} is a header of answers; parameters belong in the query")
 
 

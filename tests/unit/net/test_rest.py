@@ -651,7 +651,7 @@ def test_health_says_whether_and_why(server: Server) -> None:
         response = server.ask("GET", f"/health/{check}")
         assert (response.status, response.json) == (
             200,
-            {"ok": True, "reasons": [], "in_session": 0, "copies": 1, "members": 1},
+            {"ok": True, "reasons": [], "waiting_for": [], "in_session": 0, "copies": 1, "members": 1},
         )
 
 

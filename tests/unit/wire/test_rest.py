@@ -7,7 +7,7 @@ import pytest
 
 from dqtw.core import errors
 from dqtw.core.commands import Delivered, Delivery, Done, Get, Inspected, Nack, Push, Pushed, State, Touch
-from dqtw.core.errors import (, quote
+from dqtw.core.errors import (
     BadRequest,
     Full,
     OwnerDown,
@@ -17,6 +17,7 @@ from dqtw.core.errors import (, quote
     Uncertain,
     Unknown,
     UnsupportedEncoding,
+    quote,
 )
 from dqtw.core.health import Health
 from dqtw.core.message import Message, MessageId, Receipt
@@ -222,7 +223,14 @@ def test_health_is_503_with_reasons_or_200() -> None:
     """For a balancer the status, for a person the reasons."""
     well, ill = (
         Health(ok=True, reasons=(), in_session=1, copies=2, members=3),
-        Health(ok=False, reasons=("full", "draining"), in_session=0, copies=1, members=3),
+        Health(
+            ok=False,
+            reasons=("full", "draining"),
+            in_session=0,
+            copies=1,
+            members=3,
+            waiting_for=("requests are under way",),
+        ),
     )
     assert rest.health_answer(well).status == 200
     answer = rest.health_answer(ill)
@@ -230,6 +238,7 @@ def test_health_is_503_with_reasons_or_200() -> None:
     assert json.loads(answer.body) == {
         "ok": False,
         "reasons": ["full", "draining"],
+        "waiting_for": ["requests are under way"],
         "in_session": 0,
         "copies": 1,
         "members": 3,
