@@ -10,6 +10,7 @@ from attrs import frozen
 from twisted.internet.base import ReactorBase
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
+from dqtw.core.peers import is_encrypted
 from dqtw.doors import Door
 from dqtw.driver import Driver
 from dqtw.net.peer_auth import BadSecret, PeerSecret, Signer, Verifier
@@ -17,10 +18,11 @@ from dqtw.net.peer_client import PeerClient
 from dqtw.net.peer_endpoints import PeerEndpoints
 from dqtw.net.peer_limits import peer_http_limits
 from dqtw.net.peer_server import PeerDoor
+from dqtw.net.peer_url import ready_url
 from dqtw.net.tls import BadCertificate, PeerAuthorities
 from dqtw.options import BadOption
 from dqtw.settings import Settings
-from dqtw.values import url_key
+from dqtw.values import shown, url_key
 
 connect_seconds_max: Final = 3.0
 
@@ -124,11 +126,39 @@ def check_peers(settings: Settings, door: Door) -> None:
 
 
 def address_of(settings: Settings, door: Door) -> str:
-    """The URL at which peers reach this node, if it can be told; empty: as they were configured."""
+    """Return the URL that this node announces to its peers; empty: they use the one that they were configured with.
+
+    Without `--advertise` that is the address of the listener, unless links are encrypted: then a certificate has to fit
+    the URL, and certificates seldom name addresses.
+
+    Raises:
+        BadOption: `--advertise` can't be used by peers, or would make them send in plain text what is to be encrypted.
+    """
+    encrypted_by = _encrypted_by(settings, door)
     if settings.node.advertise:
-        return settings.node.advertise
-    for host in door.hosts():
+        return _announced(settings.node.advertise, encrypted_by)
+    for host in () if encrypted_by else door.hosts():
         name, port = getattr(host, "host", None), getattr(host, "port", None)
-        if name and port and not ip_address(name).is_unspecified:
+        if name and port and not (ip_address(name).is_unspecified or ip_address(name).is_link_local):
             return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
     return ""
+
+
+def _encrypted_by(settings: Settings, door: Door) -> str:
+    """Return the option that asks for links between nodes to be encrypted; empty if none does."""
+    if door.uses_tls():
+        return "--peer-listen uses TLS"
+    secure = [id for id, url in settings.node.peers.items() if is_encrypted(url)]
+    return f"--peer names an https URL for {secure[0]}" if secure else ""
+
+
+def _announced(url: str, encrypted_by: str) -> str:
+    """Return a URL in the form in which nodes send it to each other: ASCII, its scheme in lower case."""
+    scheme, colon, rest = ready_url(url).to_text().partition(":")
+    announced = scheme.lower() + colon + rest
+    if encrypted_by and not is_encrypted(announced):
+        raise BadOption(
+            "--advertise",
+            f"peers would send messages to {shown(url)} in plain text, but {encrypted_by}: write https://…",
+        )
+    return announced

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.task import deferLater
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from dqtw.endpoints import TlsEndpoint, endpoint_of, why
@@ -102,6 +103,10 @@ class Door:
             if not _is_near(address):
                 raise BadOption(f"--{self.option}", f"{text} can be reached from other machines: {instead}")
 
+    def uses_tls(self) -> bool:
+        """Return True if an endpoint encrypts its connections, whatever its string says."""
+        return any(_is_tls(getattr(port, "factory", None)) for port in self._ports)
+
     def addresses(self) -> list[str]:
         """Where it listens, for the log."""
         return [_address(port.getHost()) for port in self._ports]
@@ -123,6 +128,13 @@ def _is_near(address: IAddress) -> bool:
     """Return True if only this machine reaches the address: loopback, or a socket in the file system."""
     host = getattr(address, "host", None)
     return host is None or ip_address(host).is_loopback
+
+
+def _is_tls(factory: object) -> bool:
+    """Return True if a factory, or one that it wraps, makes TLS connections."""
+    while factory is not None and not isinstance(factory, TLSMemoryBIOFactory):
+        factory = getattr(factory, "wrappedFactory", None)
+    return factory is not None
 
 
 def _address(address: IAddress) -> str:

@@ -114,6 +114,10 @@ class Driver:
         self._node.life.address = address
         self._end_turn_soon()
 
+    def give_notice(self, seconds: float) -> None:
+        """Be not ready from now on, and serve all the same: `drain` will be called in so many seconds."""
+        self._node.give_notice(self._clock.seconds(), seconds)
+
     def drain(self) -> None:
         """Begin to leave: nothing more is taken in, and nobody is left waiting."""
         self._node.drain(self._clock.seconds())
@@ -170,7 +174,8 @@ class Driver:
             case Asking():
                 self._send(effect)
             case Event():
-                _log.info(effect.what, **effect.facts)
+                log = _log.warn if effect.level == "warn" else _log.info
+                log(effect.what, **effect.facts)
             case Departure():
                 self.departed.callback(effect)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -26,11 +27,13 @@ from dqtw.cluster import (
     link_to_peers,
     secret_of,
 )
+from dqtw.core.health import Check
 from dqtw.core.leaving import Departure
 from dqtw.core.node import Node
 from dqtw.core.settings import NodeSettings
 from dqtw.doors import Door
 from dqtw.driver import Driver
+from dqtw.net.cross_site import CrossSiteGuard
 from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
 from dqtw.net.line import LineFactory, LineLimits
@@ -68,7 +71,7 @@ def build_service(settings: Settings, reactor: ReactorBase, log: Log | None) -> 
     driver = Driver(Node(reactor.seconds(), settings.node, os.urandom, time.time_ns() // 1_000_000), reactor, link)
     doors = _doors(settings, driver, reactor, tokens)
     cluster = Cluster(door_for_peers(settings, secret, driver, reactor), link) if settings.peer_listen else None
-    service = NodeService(reactor, driver, doors, log, exit_status := ExitStatus(), cluster)
+    service = NodeService(reactor, driver, doors, log, exit_status := ExitStatus(), cluster, settings.drain_notice_s)
     service.open_doors()
     if tokens is None and not settings.insecure_clients:
         for door in doors:
@@ -123,10 +126,16 @@ def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
         connections_max=settings.max_connections,
         received_bytes_max=passing_bytes_max,
         unread_bytes_max=passing_bytes_max,
+        idle_seconds_max=settings.idle_timeout_s,
     )
-    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None)
+
+    def listeners() -> list[IAddress]:
+        return door.hosts()
+
+    guard = CrossSiteGuard(frozenset(name.lower() for name in settings.hosts), listeners)
+    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None, guard)
     site = BoundedSite(rest.resource(), rest, reactor, limits)
-    return Door(
+    door = Door(
         "http",
         "REST",
         settings.http,
@@ -136,6 +145,7 @@ def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
         settings.max_connections,
         partial(driver.count_refused, "http"),
     )
+    return door
 
 
 def _passing_bytes_max(node: NodeSettings) -> int:
@@ -169,6 +179,7 @@ class NodeService(Service):
         log: Log | None,
         exit_status: ExitStatus,
         cluster: Cluster | None = None,
+        drain_notice_s: float = 0.0,
     ) -> None:
         self._reactor = reactor
         self._driver = driver
@@ -176,6 +187,8 @@ class NodeService(Service):
         self._log = log
         self._exit = exit_status
         self._cluster = cluster
+        self._drain_notice_s = drain_notice_s
+        self._notice: IDelayedCall | None = None  # the end of the notice that was given
         self._leaving = False
         self._address = ""
         self._has_departed = False
@@ -232,10 +245,12 @@ class NodeService(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
         self._leaving = True
+        if self._notice is not None and self._notice.active():
+            self._notice.cancel()
         return Deferred.fromCoroutine(self._leave()).addErrback(self._left_badly)
 
     def _ready(self) -> None:
-        take_over_stopping(self._reactor, self._stop)
+        take_over_stopping(self._reactor, self._asked_to_stop)
         for door in self._all_doors():
             _log.info("{door} on {addresses}", door=door.name, addresses=", ".join(door.addresses()))
         is_alone = len(self._driver.members) == 1
@@ -252,6 +267,21 @@ class NodeService(Service):
                 allowed=allowed,
                 wanted=wanted,
             )
+
+    def _asked_to_stop(self) -> None:
+        """Give notice of the drain, if that is wanted; a second signal begins the drain at once.
+
+        A node that is not ready gets no new clients that it would have to give notice to.
+        """
+        seconds = self._drain_notice_s
+        if self._notice is not None or not seconds or not self._driver.health(Check.READY).ok:
+            self._stop()
+            return
+        self._driver.give_notice(seconds)
+        self._notice = self._reactor.callLater(seconds, self._stop)
+        _log.info(
+            "draining in {seconds:g} s; until then /health/ready is 503, and everything is served", seconds=seconds
+        )
 
     def _stop(self) -> None:
         if not self._leaving:  # a second signal changes nothing

@@ -27,7 +27,7 @@ class Calls:
         self._last += 1
         self._then[self._last] = then
         self._deadlines.set(self._last, now + timeout_s)
-        self._send(Asking(self._last, peer, url, request))
+        self._send(Asking(self._last, peer, url, request, timeout_s))
         return self._last
 
     def answered(self, now: float, call: int, answer: PeerAnswer) -> None:

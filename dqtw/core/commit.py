@@ -16,7 +16,7 @@ from dqtw.core.message import MessageId
 
 AnswerTo = Callable[[int, Outcome], None]
 
-_in_doubt = "taken back here, but a peer may hold it still; retry with the same key"
+_in_doubt = "taken back here, but a peer may hold it still"
 
 
 @define
@@ -240,7 +240,7 @@ class Pushes:
         self._withdrawn.clear()
         self._deadlines = Deadlines()
         for tickets in requests:
-            self._answer_all(tickets, Uncertain("this node was replaced; retry with the same key"))
+            self._answer_all(tickets, Uncertain("this node was replaced before all peers had it"))
 
     def next_deadline(self) -> float | None:
         """When `pop_due` is next needed."""

@@ -1,12 +1,14 @@
 """What the core asks of the world around it."""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
 from dqtw.core.commands import Outcome
 from dqtw.core.leaving import Departure
 from dqtw.core.peer_messages import Asking, PeerAnswer
+
+Level: TypeAlias = Literal["info", "warn"]
 
 
 @frozen
@@ -31,10 +33,12 @@ class Event:
 
     Attributes:
         what: in words, with the names of the facts in braces.
+        level: of the log line.
     """
 
     what: str
     facts: dict[str, object] = field(factory=dict)
+    level: Level = "info"
 
 
 Effect: TypeAlias = Answer | Reply | Asking | Event | Departure

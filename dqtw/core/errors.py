@@ -56,6 +56,12 @@ class Unauthorized(ClientFault):
     code = "unauthorized"
 
 
+class CrossSite(ClientFault):
+    """A page of another site, or a prefetch, made a browser send the request."""
+
+    code = "cross_site"
+
+
 class NotFound(ClientFault):
     """No such path on this server."""
 
@@ -78,6 +84,12 @@ class TooLarge(ClientFault):
     """The message exceeds what this node takes."""
 
     code = "too_large"
+
+
+class UnsupportedEncoding(ClientFault):
+    """The body is encoded (compressed, say) in a way that this server does not undo; nothing was stored."""
+
+    code = "unsupported_encoding"
 
 
 class KeyReused(ClientFault):
@@ -121,7 +133,7 @@ class Unreplicated(NotNow):
 
 
 class Uncertain(NotNow):
-    """Whether the request took effect can't be known; a push may be retried with the same key."""
+    """Whether the request took effect can't be known; without a key, a repeated push may be a second message."""
 
     code = "uncertain"
 

@@ -191,7 +191,7 @@ class Exchanges:
 
     def _end(self, now: float, peer: Peer) -> None:
         running = self._running.pop(peer.id)
-        running.opener.end(now)
+        running.opener.end(now, "the copies were compared")
         self._retry_at[running.copy.queue, peer.id] = now + retry_after_s
 
     def _begin(self, now: float, peer: Peer) -> None:

@@ -144,6 +144,7 @@ class Holder:
             keys,
             left,
             self._peers.members,
+            self._peers.settings,
             dict(self._peers.addresses),
             self._events.is_leaving(),
         )
@@ -171,14 +172,16 @@ class Holder:
         for record in delta.keys:  # first: they tell a removal from a push that was taken back
             changed |= held.learn(now, record)
         changed |= held.remove(delta.gone) | held.hold(now, delta.put)
-        shared = False
+        shared, cannot_reach = False, ""
         if admission.role is Role.COPY:
             if changed:
                 held.changed_elsewhere()
         else:
             shared = self._take_word(now, held, admission, delta)
+            cannot_reach = self._peers[delta.queue].failure
         admission.last_request = max(admission.last_request, delta.request)
-        return Applied(self._node, self._boot, delta.token, delta.request, shared, self._events.is_leaving())
+        leaving = self._events.is_leaving()
+        return Applied(self._node, self._boot, delta.token, delta.request, shared, cannot_reach, leaving)
 
     def _take_word(self, now: float, held: HeldCopy, admission: Admission, delta: Delta) -> bool:
         """Take over what the owner says of itself, unless it has spoken since; whether the copy was shared before.

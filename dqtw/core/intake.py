@@ -231,7 +231,7 @@ class Intake:
 
     def _hurry_if_short_of_peers(self, now: float) -> None:
         """Pushes under way that can't get their copies any more wait a little for a peer to come back, not for long."""
-        is_short = len(self._links.in_session()) + 1 < self._settings.copies
+        is_short = self._links.is_short
         if is_short and not self._was_short:
             self.pushes.hurry(now + short_of_peers_s)
         elif self._was_short and not is_short:

@@ -8,6 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from dqtw.core.exchange import Exchanges
+from dqtw.core.health import Wait
 from dqtw.core.held_copy import HeldCopy
 from dqtw.core.holder import Holder
 from dqtw.core.links import Links
@@ -33,6 +34,10 @@ class Departure:
 
     status: Status
     messages_lost: int
+
+
+def _not_held(whose: str) -> Wait:
+    return Wait(f"no other node that stays is known to hold all messages of {whose}")
 
 
 class Drain:
@@ -63,7 +68,7 @@ class Drain:
         if is_quiet and self._own_is_held(now) and all(self._is_held(now, each) for each in self._held.values()):
             return Departure(Status.DRAINED, 0)
         if now >= self._deadline:
-            lost = self._lost(now)
+            lost = self.only_here(now)
             return Departure(Status.ALONE if lost else Status.DRAINED, lost)
         return None
 
@@ -97,7 +102,16 @@ class Drain:
                 return True
         return not held.copy.live and not self._may_inherit(now, owner)
 
-    def _lost(self, now: float) -> int:
+    def waits(self, now: float) -> Iterator[Wait]:
+        """Return what must happen before the process may go."""
+        if not self._own_is_held(now):
+            yield _not_held("this node")
+        for queue, held in self._held.items():
+            if not self._is_held(now, held):
+                yield _not_held(queue)
+
+    def only_here(self, now: float) -> int:
+        """Return how many messages no node that stays is known to hold."""
         own = 0
         if not self._own_is_held(now):
             heirs = list(self._heirs(now))
@@ -142,6 +156,23 @@ class HandOver:
                 now, Ask(self._queue, self._peers.cluster), partial(self._answered, peer, now, self._has_all(now, peer))
             )
 
+    def waits(self, now: float) -> Iterator[Wait]:
+        """Return what must happen before the process may go."""
+        missing = self._missing(now)
+        for queue in missing:
+            yield _not_held("this node" if queue == self._queue else queue)
+        if not missing:
+            yield Wait("no node is known yet to have all that is here and to be in sync with the newer process")
+
+    def only_here(self, now: float) -> int:
+        """Return how many messages no node that stays is known to hold."""
+        return sum(len(self._copies[queue].copy.live) for queue in self._missing(now))
+
+    def _missing(self, now: float) -> list[str]:
+        """Return the queues whose copy here no peer that stays is known to have."""
+        staying = [peer for peer in self._peers if peer.is_up(now) and not peer.leaving]
+        return [queue for queue in self._copies if not any(self._has(now, peer, queue) for peer in staying)]
+
     def departure(self, now: float) -> Departure | None:
         """Whether the process may go now, and how."""
         has_died = now - self._heard_at > successor_silent_s
@@ -157,11 +188,13 @@ class HandOver:
         return stays and peer.is_up(now) and self._has_all(now, peer)
 
     def _has_all(self, now: float, peer: Peer) -> bool:
-        """Whether the peer has every copy that is here; an empty one it need not have, if it may not take it."""
-        return all(
-            self._exchanges.is_equal(now, queue, peer, self._since) or not (held.copy.live or peer.may_take(queue))
-            for queue, held in self._copies.items()
-        )
+        """Whether the peer has every copy that is here."""
+        return all(self._has(now, peer, queue) for queue in self._copies)
+
+    def _has(self, now: float, peer: Peer, queue: str) -> bool:
+        """Whether the peer has this copy; an empty one it need not have, if it may not take it."""
+        is_empty = not self._copies[queue].copy.live
+        return self._exchanges.is_equal(now, queue, peer, self._since) or (is_empty and not peer.may_take(queue))
 
     def _answered(self, peer: Peer, asked_at: float, had_all: bool, now: float, answer: PeerAnswer) -> None:  # noqa: FBT001
         self._heirs.pop(peer.id, None)

@@ -5,6 +5,7 @@ from enum import Enum
 
 from dqtw.core.errors import Draining, Fenced, Refusal, Starting
 from dqtw.core.exchange import Exchanges
+from dqtw.core.health import Wait
 from dqtw.core.held_copy import HeldCopy
 from dqtw.core.holder import Holder
 from dqtw.core.leaving import Departure, Drain, HandOver, ask_again_after_s
@@ -50,6 +51,7 @@ class Life:
         has_served: its start is over: it has recovered what it could, see `Start.may_serve`.
         has_departed: it was told that it may go; what comes in from then on is not taken.
         address: the URL that peers are told.
+        drain_at: when the drain begins of which notice was given; None: no notice was given, or the drain has begun.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Life:
         self.has_served = False
         self.has_departed = False
         self.address = settings.advertise
+        self.drain_at: float | None = None
         self._settings = settings
         self._peers = peers
         self._owner = owner
@@ -77,7 +80,6 @@ class Life:
         self._drain: Drain | None = None
         self._hand_over: HandOver | None = None
         self._ask_at = 0.0
-        self._told_reasons: list[str] = []
 
     @property
     def is_serving(self) -> bool:
@@ -104,10 +106,18 @@ class Life:
             case _:
                 return Fenced("a newer process of this node's id exists; this one is leaving")
 
-    def reasons(self, now: float) -> Iterator[str]:
-        """What the start waits for, in words."""
-        if self.phase is Phase.STARTING:
-            yield from self._start.reasons(now, self._owner.links)
+    def waits(self, now: float) -> Iterator[Wait]:
+        """Return what the node waits for: to serve, to be ready, or to go."""
+        match self.phase:
+            case Phase.STARTING:
+                yield from self._start.waits(now, self._owner.links)
+            case Phase.SERVING if not self.was_ready:
+                for held in self._holder.held.values():
+                    yield from self._waits_for_copy(now, held)
+            case Phase.FENCED if self._hand_over is not None:
+                yield from self._hand_over.waits(now)
+            case Phase.DRAINING if self._drain is not None:
+                yield from self._drain.waits(now)
 
     def go_on(self, now: float) -> None:
         """Go on with the start, if that is not over."""
@@ -121,7 +131,7 @@ class Life:
             self._serve()
 
     def _take_incarnation(self, now: float, incarnation: str) -> None:
-        self._owner.links.end_all(now)
+        self._owner.links.end_all(now, "this start takes another incarnation")
         self._holder.was_away()  # until now, another process may have been this node
         self._owner.incarnation = incarnation
         if self.address and incarnation:
@@ -139,13 +149,6 @@ class Life:
             recovered=len(self._owner.copy.live),
         )
 
-    def tell_what_is_missing(self, now: float) -> None:
-        """Log what the start waits for, when that changes."""
-        reasons = list(self.reasons(now))
-        if reasons and reasons != self._told_reasons:
-            self._note("starting: {reasons}", reasons="; ".join(reasons))
-        self._told_reasons = reasons
-
     def stay_in_touch(self, now: float) -> None:
         """Ask every peer now and then while leaving: who is there, and who stays?"""
         if self.is_leaving and now >= self._ask_at:
@@ -162,29 +165,50 @@ class Life:
 
     def look_for_readiness(self, now: float) -> None:
         """See whether everything is regained that can be had."""
-        if self.is_serving and not self.was_ready and all(map(self._is_regained(now), self._holder.held.values())):
+        if self.is_serving and not self.was_ready and not any(self.waits(now)):
             self.was_ready = True
             self._note("ready")
 
-    def _is_regained(self, now: float) -> Callable[[HeldCopy], bool]:
-        def is_regained(held: HeldCopy) -> bool:
-            owner = self._peers[held.copy.queue]
+    def _waits_for_copy(self, now: float, held: HeldCopy) -> Iterator[Wait]:
+        """Return what is missing until a copy is regained: its owner's word, or without it what all others hold."""
+        owner = self._peers[held.copy.queue]
+        if held.has_owner_in_sync(owner):
+            return
+        if owner.unreachable(now):
             others = (each for each in self._peers if each.knows_member(owner.id) and not each.unreachable(now))
-            return held.has_owner_in_sync(owner) or (
-                owner.unreachable(now)
-                and all(self._exchanges.was_equal(owner.id, each) for each in others if each is not owner)
-            )
-
-        return is_regained
+            for each in others:
+                if each is not owner and not self._exchanges.was_equal(owner.id, each):
+                    yield each.trouble(now) or Wait(f"{each.id} has yet to give what it holds of {owner.id}'s queue")
+        elif owner.cannot_reach:
+            what = f"{owner.id} has not yet confirmed this node's copy of its queue: {owner.id} cannot reach this node"
+            yield Wait(what, owner.cannot_reach)
+        else:
+            yield owner.trouble(now) or Wait(f"{owner.id} has yet to confirm this node's copy of its queue")
 
     def drain(self, now: float) -> None:
         """Begin to leave because the node was asked to; the phase says whether it was fenced before."""
+        self.drain_at = None
         if self._drain is None:
             if self.phase is not Phase.FENCED:
                 self.phase = Phase.DRAINING
             timeout_s, links = self._settings.drain_timeout_s, self._owner.links
             self._drain = Drain(now, timeout_s, links, self._peers, self._holder, self._exchanges)
-            self._note("handing over; messages here: {messages}", messages=len(self._owner.copy.live))
+            self._note(
+                "handing over; messages of this node: {own}, of nodes that are away: {others}",
+                own=len(self._owner.copy.live),
+                others=sum(
+                    len(held.copy.live) for held in self._holder.held.values() if not self._owner_is_here(now, held)
+                ),
+            )
+
+    def _owner_is_here(self, now: float, held: HeldCopy) -> bool:
+        owner = self._peers[held.copy.queue]
+        return held.has_owner_in_sync(owner) and owner.is_up(now) and not owner.leaving
+
+    def only_here(self, now: float) -> int | None:
+        """Return how many messages no node that stays is known to hold; None unless this node is leaving."""
+        leaving = self._drain or self._hand_over
+        return None if leaving is None else leaving.only_here(now)
 
     def fence(self, now: float, greatest: str) -> bool:
         """A peer knows a greater incarnation; whether that ends this node's service now."""
@@ -199,7 +223,7 @@ class Life:
             greater=greatest,
         )
         self._owner.abandon(self.refusal())  # first: with no peer in session a removal would count as confirmed
-        self._owner.links.end_all(now)
+        self._owner.links.end_all(now, "this node was replaced")
         self._holder.own.heard_of(self._owner.incarnation)
         self._hand_over = HandOver(now, self._owner.incarnation, self._holder, self._peers, self._exchanges)
         return True

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from dqtw.core.errors import Fenced, PeerFault, Starting, Unreplicated
+from dqtw.core.health import Wait
 from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId
@@ -103,9 +104,25 @@ class Links:
         Raises:
             Unreplicated: too few peers are in session.
         """
-        have = 1 + len(self._in_session)
-        if have < self._copies:
-            raise Unreplicated(f"a push needs {self._copies} copies, {have} can be had now")
+        if self.is_short:
+            raise Unreplicated(self._shortage)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether too few peers are in session for a push to get its copies."""
+        return 1 + len(self._in_session) < self._copies
+
+    @property
+    def _shortage(self) -> str:
+        return f"a push needs {self._copies} copies, {1 + len(self._in_session)} can be had now"
+
+    def waits(self, now: float) -> Iterator[Wait]:
+        """What pushes wait for, if too few peers are in session."""
+        if self.is_short:
+            yield Wait(self._shortage)
+            for opener in self._openers.values():
+                if not opener.in_session:
+                    yield opener.peer.trouble(now) or Wait(f"{opener.peer.id} is not in session yet")
 
     def known_by(self, id: MessageId) -> int:
         """How many nodes, this one included, know this id as it is here."""
@@ -130,11 +147,11 @@ class Links:
         """Keep a session with that peer from now on."""
         self._wanted.add(peer)
 
-    def end_all(self, now: float) -> None:
+    def end_all(self, now: float, why: str) -> None:
         """End every session, and open none until they are wanted again."""
         self._wanted.clear()
         for opener in self._openers.values():
-            opener.end(now)
+            opener.end(now, why)
 
     def pump(self, now: float) -> None:
         """Send what is to be sent."""

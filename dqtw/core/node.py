@@ -26,12 +26,12 @@ from dqtw.core.commands import (
     check_lengths,
 )
 from dqtw.core.doubt import Doubt
-from dqtw.core.effects import Answer, Effect, Event, Reply
+from dqtw.core.effects import Answer, Effect, Event, Level, Reply
 from dqtw.core.errors import BadRequest, Full, OwnerDown, Refusal, Starting, TooLarge, Unreplicated
 from dqtw.core.exchange import Exchanges
 from dqtw.core.favours import Favours
 from dqtw.core.forwarding import Forwarding, forward_timeout_s
-from dqtw.core.health import Check, Health
+from dqtw.core.health import Check, Health, Wait
 from dqtw.core.held_copy import OwnCopy
 from dqtw.core.holder import Holder
 from dqtw.core.home import home_of
@@ -43,6 +43,7 @@ from dqtw.core.peer_messages import Forward, NoSession, Open, PeerAnswer, PeerRe
 from dqtw.core.peers import Peers
 from dqtw.core.queue import unknown
 from dqtw.core.replays import Replays
+from dqtw.core.reports import Reports
 from dqtw.core.settings import NodeSettings
 from dqtw.core.start import Start
 from dqtw.core.stats import node_stats
@@ -73,7 +74,7 @@ class Node:
         self._effects: list[Effect] = []
         self._last_step = now
         self._look_at = now
-        self.peers = Peers(settings.node, settings.cluster, self.boot, settings.peers, self._effects.append, self._note)
+        self.peers = Peers(settings, self.boot, self._effects.append, self._note)
         self.owner = Owner(settings, entropy, self.peers, self)
         own = OwnCopy(self.owner.links, settings)
         self.holder = Holder(settings, self.boot, self.peers, entropy, self, own)
@@ -89,6 +90,7 @@ class Node:
             lambda greatest: fresh_incarnation(wall_ms, entropy(random_bytes), greatest),
         )
         self.life = Life(settings, self.peers, self.owner, self.holder, self.exchanges, start, self._note)
+        self._reports = Reports(settings, self.peers, self.owner.links, self.life, self._note)
         self._turn(now)
 
     # What comes in.
@@ -134,6 +136,10 @@ class Node:
         self.peers.calls.tick(now)
         self.owner.tick(now)
         self._turn(now)
+
+    def give_notice(self, now: float, seconds: float) -> None:
+        """Be not ready from now on, and serve all the same: the node will be told to drain in so many seconds."""
+        self.life.drain_at = now + seconds
 
     def drain(self, now: float) -> None:
         """Begin to leave: take nothing more in, let nobody wait, and go when others hold all that is here."""
@@ -191,7 +197,20 @@ class Node:
         """Whether the node is well, and why not."""
         in_session = len(self.owner.links.in_session())
         reasons = () if check is Check.LIVE else tuple(self._reasons(check))
-        return Health(not reasons, reasons, in_session, 1 + in_session, len(self.settings.members))
+        waits = self.waits(self._last_step, check) if reasons else ()  # in a cluster time is seen four times a second
+        waiting_for = tuple(wait.what for wait in waits)
+        return Health(not reasons, reasons, in_session, 1 + in_session, len(self.settings.members), waiting_for)
+
+    def waits(self, now: float, check: Check = Check.PUSH) -> list[Wait]:
+        """Return all that the node waits for; for other checks than that of pushes, without what only these need."""
+        waits = list(self.life.waits(now))
+        if self.life.drain_at is not None:
+            waits.append(Wait("the end of --drain-notice, when the drain begins"))
+        if self.phase is Phase.DRAINING and not self._is_quiet:
+            waits.append(Wait("requests are under way"))
+        if self.life.is_serving and check is Check.PUSH:
+            waits += (wait for wait in self.owner.links.waits(now) if wait not in waits)
+        return waits
 
     def stats(self, now: float) -> dict[str, object]:
         """What an operator may want to know; names to JSON values, seconds end in ``_s``."""
@@ -206,6 +225,7 @@ class Node:
                 peer.forgive(now)
             self.holder.begin_again(now - self._last_step)
             self.doubt.begin_again(now)
+            self._reports.begin_again(now)
             self.owner.intake.pushes.begin_again()
             self.life.begin_again(now)
         self._last_step = now
@@ -227,8 +247,7 @@ class Node:
             self.life.look_for_readiness(now)
             self.life.stay_in_touch(now)
             self._give_up_in_doubt(now)
-            if now - self.started_at > 1.0:  # a start of a healthy cluster has no news to tell
-                self.life.tell_what_is_missing(now)
+            self._reports.look(now)
         for each in self.doubt.pop_cleared(now):
             self._carry_out(now, each.ticket, each.command, is_cleared=True)
         if not self.owner.is_awaited:
@@ -319,6 +338,8 @@ class Node:
             yield self.phase.value
         elif not self.life.was_ready:
             yield Phase.STARTING.value
+        elif self.life.drain_at is not None:
+            yield Phase.DRAINING.value
         if check is Check.PUSH and self.phase in (Phase.SERVING, Phase.DRAINING):
             for probe in (self.owner.links.check_enough, lambda: self.owner.intake.check_turn(1)):
                 try:
@@ -377,7 +398,7 @@ class Node:
         if self.owner.links[peer].in_session:
             self._note("{peer} is in session", peer=peer)
         else:
-            self._note("{peer} is out of session: {error}", peer=peer, error=self.peers[peer].error)
+            self._note("{peer} is out of session: {why}", peer=peer, why=self.owner.links[peer].ended)
 
     def hinted(self, now: float, owner: str) -> None:
         """That owner may have messages to deliver."""
@@ -390,5 +411,5 @@ class Node:
             for each in self.doubt.pop_all():
                 self.answer(each.ticket, self.life.refusal())
 
-    def _note(self, what: str, **facts: object) -> None:
-        self._effects.append(Event(what, facts))
+    def _note(self, what: str, level: Level = "info", **facts: object) -> None:
+        self._effects.append(Event(what, facts, level))

@@ -58,6 +58,7 @@ class Opener:
         stage: how far it has come.
         session: what is known of the peer's copy; None when the link is down, and only then.
         session_since: when the latest session began; 0: there was none yet. It stays when that session ends.
+        ended: why the latest session ended, in words.
         confirmed_at: when the latest delta was sent that the peer has answered, or the last request of the opening. The
             peer knew no greater incarnation then.
     """
@@ -68,6 +69,7 @@ class Opener:
         self.stage = Stage.DOWN
         self.session: Session | None = None
         self.session_since = 0.0
+        self.ended = ""
         self.confirmed_at = 0.0
         self._answered_at = 0.0  # when the answer to that came
         self._confirmed_request = 0  # the latest delta that was answered
@@ -160,10 +162,11 @@ class Opener:
         if request is not None:
             self._ask(now, request)
 
-    def end(self, now: float, *, retry_in_s: float = 0.0) -> None:
+    def end(self, now: float, why: str, *, retry_in_s: float = 0.0) -> None:
         """End the session, if there is one; the next `pump` past the given time opens anew."""
         was_in_session = self.in_session
         if was_in_session:
+            self.ended = why
             self._ended_in_doubt = self.is_doubtful(now)
         self.stage = Stage.DOWN
         self.session = None
@@ -259,8 +262,8 @@ class Opener:
         try:
             self._judge(now, answer)
         except PeerFault as fault:
-            self.peer.error = str(fault)
-            self._give_up(now)
+            self.peer.fault = str(fault)
+            self._give_up(now, str(fault))
 
     def _judge(self, now: float, answer: PeerAnswer) -> None:
         match answer:
@@ -276,16 +279,17 @@ class Opener:
             case Fetched() if self._is_expected(answer) and self.in_session:
                 self._fetched(now, answer)
             case FencedOff() if self.session is not None and self.session.boot not in ("", answer.boot):
-                self.end(now)  # said by another process than the session's; if it is so, an open is told it, too
+                # Said by another process than the session's; if it is so, an open is told it, too.
+                self.end(now, "another process of it answers")
             case FencedOff():
                 self._home.fenced(now, self, answer.greatest)  # first: what is under way has not succeeded
-                self._give_up(now)
+                self._give_up(now, "this node was replaced")
             case NoSession() if self.in_session:  # the peer's copy has changed, or is another: open anew, at once
-                self.end(now)
+                self.end(now, "it is about to stop" if self.peer.leaving else "it has ended the session")
             case NoSession() | Failed() | Declined():
                 if isinstance(answer, Failed) and not answer.was_sent and self._flight is not None:
                     self._home.unsent(self, self._flight)
-                self._give_up(now)
+                self._give_up(now, self.peer.error)
             case _:
                 raise PeerFault(f"an answer that fits nothing: {type(answer).__name__}")
 
@@ -320,6 +324,7 @@ class Opener:
         self._backoff_s = backoff_first_s
         self.stage = Stage.IN_SESSION
         self._ended_in_doubt = False
+        self.peer.fault = ""
         self.session_since = now
         self._told_at = self.confirmed_at = self._sent_at
         self._answered_at = now
@@ -329,6 +334,7 @@ class Opener:
         self._flight = None
         self.confirmed_at, self._answered_at = self._sent_at, now
         self._confirmed_request = answer.request
+        self.peer.cannot_reach = answer.cannot_reach
         if answer.shared:
             self._home.shared(self)
         self._home.known(self, flight)
@@ -345,8 +351,8 @@ class Opener:
             self._home.removed(self, answer.gone)
         self._home.rescued(now, self, answer.put)
 
-    def _give_up(self, now: float) -> None:
+    def _give_up(self, now: float, why: str) -> None:
         """End, and wait before trying again: a little longer each time, and not all nodes alike."""
         jitter = 0.5 + self._entropy(1)[0] / 512
-        self.end(now, retry_in_s=self._backoff_s * jitter)
+        self.end(now, why, retry_in_s=self._backoff_s * jitter)
         self._backoff_s = min(self._backoff_s * 2, backoff_max_s)

@@ -14,6 +14,7 @@ from dqtw.core.copy import Digest
 from dqtw.core.id_set import Dot, IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import Message, MessageId
+from dqtw.core.settings import SharedSettings
 
 Addresses: TypeAlias = dict[str, tuple[str, str]]
 """Node id to its incarnation and the URL at which peers reach it; the greater incarnation is the truer one."""
@@ -180,6 +181,7 @@ class Opened:
     keys: tuple[KeyRecord, ...]
     keys_left: bool
     members: tuple[str, ...]
+    settings: SharedSettings
     addresses: Addresses
     leaving: bool
 
@@ -204,6 +206,7 @@ class Applied:
 
     Attributes:
         shared: since the last such answer this copy was given to another peer.
+        cannot_reach: why requests of this node to the owner fail at present, in words; empty: they do not.
     """
 
     node: str
@@ -211,6 +214,7 @@ class Applied:
     token: str
     request: int
     shared: bool
+    cannot_reach: str
     leaving: bool
 
 
@@ -268,10 +272,12 @@ class Failed:
 
     Attributes:
         was_sent: the peer may have had the request; False only when it surely has not.
+        node: the node that answered in place of the peer, and did nothing; empty: none did.
     """
 
     why: str
     was_sent: bool = True
+    node: str = ""
 
 
 InSession: TypeAlias = Opened | Paged | Applied | Fetched
@@ -280,9 +286,17 @@ PeerAnswer: TypeAlias = Asked | InSession | Forwarded | FencedOff | NoSession | 
 
 @frozen
 class Asking:
-    """One request on its way: to whom, at which address, and under which number its answer is expected."""
+    """One request on its way.
+
+    Attributes:
+        call: the number under which its answer is expected.
+        peer: the node that is asked.
+        url: the address at which that node is asked.
+        timeout_s: how long the answer is waited for.
+    """
 
     call: int
     peer: str
     url: str
     request: PeerRequest = field(repr=lambda request: type(request).__name__)
+    timeout_s: float

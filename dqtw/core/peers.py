@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from dqtw.core.calls import Calls, call_timeout_s
+from dqtw.core.health import Wait
 from dqtw.core.peer_messages import (
     Addresses,
     Ask,
@@ -19,10 +20,16 @@ from dqtw.core.peer_messages import (
     PeerAnswer,
     PeerRequest,
 )
+from dqtw.core.settings import NodeSettings, SharedSettings
 
 unreachable_after_s: Final = 3.0
 
 Then = Callable[[float, PeerAnswer], None]
+
+
+def is_encrypted(url: str) -> bool:
+    """Return True if what is sent to this URL is encrypted."""
+    return url.lower().startswith("https://")
 
 
 class Peer:
@@ -36,12 +43,14 @@ class Peer:
         id: the member's node id.
         boot: the process that answered last.
         leaving: this process of it has said that it is about to stop.
-        declined: why it does not speak with this node, if it said so.
-        error: what went wrong last.
+        declined: why it does not speak with this node, and at which address it said so; empty: it did not.
+        fault: what was wrong with its latest answer that ended a session; empty since one has begun.
+        cannot_reach: why its own requests to this node fail at present, as it said; empty: they do not.
         last_request: the number of the latest one to it.
         rises: how many times it has come up: a new process, or an answer after a failure.
         members: the list of members that this process of it was told; empty: it has yet to say.
         members_before: what the process before it was told.
+        settings_differ: those of its settings that should be the same as here and are not, in words.
     """
 
     def __init__(self, id: str, url: str, peers: "Peers", calls: Calls) -> None:
@@ -49,13 +58,15 @@ class Peer:
         self.boot = ""
         self.leaving = False
         self.declined = ""
-        self._declined_last = ""  # what was logged, once for each process of it
-        self.error = ""
+        self.fault = ""
+        self.cannot_reach = ""
+        self.settings_differ: tuple[str, ...] = ()
         self.members: tuple[str, ...] = ()
         self.members_before: tuple[str, ...] = ()
         self.rises = 0
         self._configured_url = url
         self._tries = 0
+        self._failures: dict[str, str] = {}  # why the latest request to each address failed, since the last answer
         self._peers = peers
         self._calls = calls
         self._silent_since: float | None = None  # the first request, of those since the last answer, that has none
@@ -90,6 +101,26 @@ class Peer:
         """Whether it was told another list of members than this node."""
         return bool(self.members) and self.members != self._peers.members
 
+    @property
+    def failure(self) -> str:
+        """Why requests fail at present, and at which address; empty: the latest answer came after the last failure."""
+        return "; ".join(f"{why} ({url})" for url, why in self._failures.items())
+
+    @property
+    def error(self) -> str:
+        """What is wrong at present; empty when all is well."""
+        return self.failure or self.declined or self.fault
+
+    def trouble(self, now: float) -> Wait | None:
+        """Return why it is of no use to this node; None if nothing is known to be wrong."""
+        if self.declined:
+            return Wait(f"{self.id} declines", self.declined)
+        if self.unreachable(now):
+            return Wait(f"{self.id} cannot be reached", self.failure or f"no answer in time ({self._url()})")
+        if self.fault:
+            return Wait(f"{self.id} sends what cannot be used", self.fault)
+        return None
+
     def unreachable(self, now: float) -> bool:
         """Whether it has not answered for a while."""
         return self._silent_since is not None and now - self._silent_since >= unreachable_after_s
@@ -109,9 +140,20 @@ class Peer:
         self._tries = 0
 
     def _url(self) -> str:
-        """The address it told last; every second try after a failure the configured one, in case it moved back."""
-        told = self._peers.addresses.get(self.id, ("", ""))[1]
-        return told if told and self._tries % 2 == 0 else self._configured_url
+        """Return the address it announced last; every second try after a failure the configured one.
+
+        It may have moved back.
+        """
+        return self._configured_url if self._tries % 2 else self._announced_url()
+
+    def _announced_url(self) -> str:
+        """Return the address it announced last, if that may be used, or else the configured one.
+
+        An address never weakens a link, whoever passed it on: where https is configured, plain http is not used.
+        """
+        announced = self._peers.addresses.get(self.id, ("", ""))[1]
+        is_weaker = is_encrypted(self._configured_url) and not is_encrypted(announced)
+        return self._configured_url if is_weaker or not announced else announced
 
     def _take(self, number: int, request: PeerRequest, url: str, then: Then, now: float, answer: PeerAnswer) -> None:
         fault = self._fault(answer)
@@ -120,7 +162,7 @@ class Peer:
         if not isinstance(answer, Failed):
             is_late = number < self._answered  # what it says of its process is out of date
             self._answered = max(self._answered, number)
-            self._note(answer, is_late=is_late)
+            self._note(answer, url, is_late=is_late)
             if isinstance(answer, Asked | InSession) and answer.boot == self.boot:
                 self._said_whether_it_stays(number, leaving=answer.leaving)
             elif isinstance(answer, NoSession) and isinstance(request, Ask | Open) and answer.boot == self.boot:
@@ -138,79 +180,89 @@ class Peer:
         self._tries += url == self._url()  # of requests that fail together one is enough
         self._heard = False
         self.declined = ""
-        self.error = why
+        in_use = (self._announced_url(), self._configured_url)
+        self._failures = {each: told for each, told in {**self._failures, url: why}.items() if each in in_use}
         if self._silent_since is None:
             self._silent_since = now
 
-    def _note(self, answer: PeerAnswer, *, is_late: bool) -> None:
+    def _note(self, answer: PeerAnswer, url: str, *, is_late: bool) -> None:
         boot = self.boot if is_late else getattr(answer, "boot", self.boot)
         self.rises += not self._heard or boot != self.boot
         if boot != self.boot:
             self._meet()
         self._heard = True
         self._silent_since = None
-        self._hear_declined(answer.why if isinstance(answer, Declined) else "")
-        self.error = self.declined or self.error
+        self._failures = {}
+        self.declined = f"{answer.why} ({url})" if isinstance(answer, Declined) else ""
         self.boot = boot
         if isinstance(answer, Asked | Opened):
             self._peers.learn(answer.addresses)
         if isinstance(answer, Opened):
             self._hear_members(answer.members)
+            self._hear_settings(answer.settings)
 
     def _meet(self) -> None:
         """Another process answers: what the one before said of itself says nothing of this one."""
         self.members_before, self.members = self.members or self.members_before, ()
         self.leaving = False
         self._stays = 0
-        self._declined_last = ""
-
-    def _hear_declined(self, why: str) -> None:
-        if why and why != self._declined_last:
-            self._peers.note("{peer} declines: {why}", peer=self.id, why=why)
-            self._declined_last = why
-        self.declined = why
+        self.cannot_reach = ""
+        self.settings_differ = ()
 
     def _hear_members(self, members: tuple[str, ...]) -> None:
         was_told, self.members = self.members_differ, members
         if self.members_differ and not was_told:
             theirs, ours = ", ".join(members), ", ".join(self._peers.members)
-            self._peers.note("{peer} has other members: {theirs}; here: {ours}", peer=self.id, theirs=theirs, ours=ours)
+            self._peers.note(
+                "{peer} has other members: {theirs}; here: {ours}", "warn", peer=self.id, theirs=theirs, ours=ours
+            )
+
+    def _hear_settings(self, theirs: SharedSettings) -> None:
+        before, self.settings_differ = self.settings_differ, self._peers.settings.differences(theirs)
+        if self.settings_differ and self.settings_differ != before:
+            differences = "; ".join(self.settings_differ)
+            self._peers.note("{peer} has other settings: {differences}", "warn", peer=self.id, differences=differences)
 
     def _fault(self, answer: PeerAnswer) -> str:
         """Why an answer can't be trusted: it comes from another node, or from a process that is known as another."""
-        node, boot = getattr(answer, "node", self.id), getattr(answer, "boot", None)
+        node, boot = getattr(answer, "node", "") or self.id, getattr(answer, "boot", None)
+        if node == self._peers.node:
+            return "that is this node itself"
         if node != self.id:
-            return f"the node at {self._url()} is {node}, not {self.id}"
+            return f"that is the node {node}, not {self.id}"
         if boot is not None and boot in self._peers.boots_but(self.id):
-            return f"the node at {self._url()} is the same process as another member"
+            return "that is the same process as another member"
         return ""
 
 
 class Peers:
-    """All other members, and the addresses that nodes have told of themselves.
+    """All other members, and the addresses that nodes have announced.
 
     Attributes:
+        node: this node's id.
+        members: the ids of all members, this node too, in order.
         cluster: the cluster's name.
+        settings: what peers should be told, too.
         boot: this node's own process.
-        addresses: of every member that told one, this node too.
+        addresses: of every member that announced one, this node too.
     """
 
     def __init__(
         self,
-        node: str,
-        cluster: str,
+        settings: NodeSettings,
         boot: str,
-        urls: dict[str, str],
         send: Callable[[Asking], None],
         note: Callable[..., None],
     ) -> None:
-        self.members = tuple(sorted((node, *urls)))
+        self.node = settings.node
+        self.members = settings.members
+        self.cluster = settings.cluster
+        self.settings = settings.shared
+        self.boot = boot
         self.addresses: Addresses = {}
         self.calls = Calls(send)
         self.note = note
-        self.cluster = cluster
-        self.boot = boot
-        self._peers = {id: Peer(id, url, self, self.calls) for id, url in sorted(urls.items())}
+        self._peers = {id: Peer(id, url, self, self.calls) for id, url in sorted(settings.peers.items())}
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())

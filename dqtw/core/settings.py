@@ -6,6 +6,28 @@ from dqtw.core.message import body_bytes_default_max
 
 
 @frozen
+class SharedSettings:
+    """The settings that should be the same on all nodes of a cluster; attributes as in `NodeSettings`."""
+
+    copies: int
+    max_message: int
+    key_memory_s: float
+
+    def differences(self, theirs: "SharedSettings") -> tuple[str, ...]:
+        """Return one text for each setting that is another one at a peer."""
+        pairs = {
+            "--copies": (theirs.copies, self.copies),
+            "--max-message": (theirs.max_message, self.max_message),
+            "--key-memory": (theirs.key_memory_s, self.key_memory_s),
+        }
+        return tuple(
+            f"{option} is {there:.15g} there and {here:.15g} here"
+            for option, (there, here) in pairs.items()
+            if there != here
+        )
+
+
+@frozen
 class NodeSettings:
     """One node's settings; the same names as the command line's options.
 
@@ -47,3 +69,8 @@ class NodeSettings:
     def members(self) -> tuple[str, ...]:
         """All node ids of the cluster, this one included, in order."""
         return tuple(sorted((self.node, *self.peers)))
+
+    @property
+    def shared(self) -> SharedSettings:
+        """The settings that peers compare with their own."""
+        return SharedSettings(self.copies, self.max_message, self.key_memory_s)

@@ -9,6 +9,7 @@ from typing import Final
 
 from attrs import evolve
 
+from dqtw.core.health import Wait
 from dqtw.core.links import Links
 from dqtw.core.peer_messages import Ask, Asked, PeerAnswer
 from dqtw.core.peers import Peer, Peers
@@ -67,7 +68,7 @@ class Start:
 
     def fenced(self, now: float, links: Links) -> None:
         """A peer knows a greater incarnation. Nobody was served yet: ask again, and take one that is greater still."""
-        links.end_all(now)
+        links.end_all(now, "a peer knows a greater incarnation")
         self.incarnation = ""
         self._asked.clear()
 
@@ -83,17 +84,15 @@ class Start:
             return False
         return not missing or now >= self._serve_at or self._in_sync_count(links) >= self._enough()
 
-    def reasons(self, now: float, links: Links) -> Iterator[str]:
-        """What the start waits for, in words."""
+    def waits(self, now: float, links: Links) -> Iterator[Wait]:
+        """What the start waits for."""
         if self._spent:
-            yield f"a peer tells of the incarnation {self._spent}, and none is greater"
+            yield Wait(f"a peer reports the incarnation {self._spent}, and none is greater")
         for peer in self._peers:
             if self._hears_twin(now, peer.id):
-                yield f"{peer.id} has heard from another process of this node's id just now"
-            elif peer.declined:
-                yield f"{peer.id} declines: {peer.declined}"
-            elif not links[peer.id].is_joined:
-                yield f"{peer.id} {'does not answer' if peer.unreachable(now) else 'has yet to give what it holds'}"
+                yield Wait(f"{peer.id} has heard from another process of this node's id just now")
+            elif peer.declined or not links[peer.id].is_joined:
+                yield peer.trouble(now) or Wait(f"{peer.id} has yet to give what it holds", peer.error)
 
     def _enough(self) -> int:
         """How many peers that were in sync are sure to know every answered push.

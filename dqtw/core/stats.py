@@ -35,7 +35,9 @@ def node_stats(node: "Node", now: float) -> dict[str, object]:
         "waiting_pushes": len(owner.intake.slots),
         "keys": len(owner.keys),
         **_totals(owner.totals),
-        "starting": list(node.life.reasons(now)),
+        "waiting_for": [str(wait) for wait in node.waits(now)],
+        "drain_in_s": None if node.life.drain_at is None else round(max(node.life.drain_at - now, 0.0), 3),
+        "only_here": node.life.only_here(now),
         "peers": {opener.peer.id: _peer(now, opener) for opener in owner.links},
         "copies": {queue: _held(now, held) for queue, held in node.holder.held.items()},
     }
@@ -54,6 +56,7 @@ def _peer(now: float, opener: Opener) -> dict[str, object]:
         "session_s": round(now - opener.session_since, 3) if opener.in_session else None,
         "unacknowledged": opener.unacknowledged,
         "members_differ": opener.peer.members_differ,
+        "settings_differ": list(opener.peer.settings_differ),
         "error": opener.peer.error,
     }
 

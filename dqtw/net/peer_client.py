@@ -1,6 +1,5 @@
 """What carries requests to peers: HTTP, one request on a connection at a time, connections that stay."""
 
-import json
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias, cast
@@ -8,9 +7,8 @@ from typing import Any, Final, TypeAlias, cast
 from attrs import frozen
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet import defer
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.error import ConnectError
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,36 +16,21 @@ from twisted.web.client import HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from typing_extensions import override
 
-from dqtw.core.calls import call_timeout_s
-from dqtw.core.commands import Push, wait_max_s
 from dqtw.core.errors import PeerFault
-from dqtw.core.forwarding import forward_timeout_s
-from dqtw.core.peer_messages import Asking, Declined, Failed, Fetch, Forward, PeerAnswer, PeerRequest
+from dqtw.core.peer_messages import Asking, Failed, Fetch, Forward, PeerAnswer, PeerRequest
 from dqtw.net.peer_auth import Credentials, Signer, auth_header
+from dqtw.net.peer_failures import reason, refusal
 from dqtw.net.peer_limits import PeerLimits
 from dqtw.net.peer_pool import PeerPool, PlainAgent, WholeBody, read_body, refuse_body
 from dqtw.net.peer_url import ready_url
 from dqtw.wire import peer
 from dqtw.wire.peer_kinds import bare
-from dqtw.wire.problem import problem_type
 
 _log = Logger()
 
-grace_s: Final = 0.5  # past the core's own patience, so that it says first what it made of the silence
+grace_s: Final = 0.5  # past the core's own time-out, so that the core judges the silence first
 
 AgentOf: TypeAlias = Callable[[HTTPConnectionPool], Any]
-
-# What a node says that answers and does not speak with the asker; anything else that is no answer is a failure.
-_declining = frozenset(
-    {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
-)
-
-
-def deadline_s(request: PeerRequest) -> float:
-    """When a request is given up and its connection closed: a little later than the core gives up."""
-    if isinstance(request, Forward) and isinstance(request.command, Push):
-        return 3 * forward_timeout_s + min(request.command.wait_s, wait_max_s) + grace_s
-    return max(call_timeout_s, forward_timeout_s) + grace_s
 
 
 class _NotSent(PeerFault):
@@ -106,7 +89,7 @@ class PeerClient:
             answered(Failed("this node is stopping", was_sent=False))
             return
         asked = Deferred.fromCoroutine(self._ask(self._route(asking.peer), asking))
-        asked.addTimeout(deadline_s(asking.request), self._clock)
+        asked.addTimeout(asking.timeout_s + grace_s, self._clock)
         asked.addErrback(lambda failure: self._failed(asking.peer, failure))
         self._under_way.add(asked)
         asked.addCallback(lambda answer: self._over(asked, answer, answered))
@@ -149,22 +132,28 @@ class PeerClient:
         path = peer.path_prefix + peer.verb_of(request)
         shown = self._signer.sign(path, asking.peer, body) if self._signer is not None else None
         try:
-            response = await route.client.post(
-                ready_url(asking.url.rstrip("/") + path),
-                headers=_headers(asking.peer, shown),
+            response = await self._post(route, asking.url.rstrip("/") + path, _headers(asking.peer, shown), body)
+            return await self._read(request, shown, response)
+        finally:
+            route.pool.cut_closing()
+
+    async def _post(self, route: _Route, url: str, headers: Headers, body: bytes) -> Any:
+        try:
+            return await route.client.post(
+                ready_url(url),
+                headers=headers,
                 data=body,
                 allow_redirects=False,
                 unbuffered=True,
                 reactor=cast(Any, self._clock),
             )
-            return await self._read(request, shown, response)
-        finally:
-            route.pool.cut_closing()
+        except ValueError as error:
+            raise _NotSent(f"the URL cannot be used: {error}") from None
 
     async def _read(self, request: PeerRequest, shown: Credentials | None, response: Any) -> PeerAnswer:
         kind = b",".join(_values(response, "Content-Type")).decode("latin-1")
         if response.code != HTTPStatus.OK or kind != peer.content_type:
-            return _refused(request, response.code, kind, await read_body(response, self._limits.refusal_bytes_max))
+            return refusal(request, response.code, kind, await read_body(response, self._limits.refusal_bytes_max))
         if self._signer is None or shown is None:
             return peer.decode_answer(request, await read_body(response, self._answer_bytes_max(request)))
         try:
@@ -183,8 +172,9 @@ class PeerClient:
 
     def _failed(self, peer_id: str, failure: Failure) -> PeerAnswer:
         self._routes[peer_id].pool.drop_idle()
-        was_sent = not isinstance(failure.value, ConnectError | _NotSent)  # a ConnectError: no connection came about
-        return Failed(bare(_why(failure.value)), was_sent)
+        # Without a connection nothing was sent.
+        was_sent = not isinstance(failure.value, ConnectError | DNSLookupError | _NotSent)
+        return Failed(bare(reason(failure.value)), was_sent)
 
     def _over(
         self, asked: Deferred[PeerAnswer], answer: PeerAnswer, answered: Callable[[PeerAnswer], None]
@@ -204,33 +194,3 @@ def _headers(to: str, shown: Credentials | None) -> Headers:
 
 def _values(response: Any, name: str) -> list[bytes]:
     return cast(list[bytes], response.headers.getRawHeaders(name.encode(), []))
-
-
-def _refused(request: PeerRequest, status: int, kind: str, body: bytes) -> PeerAnswer:
-    """What to make of an answer that is none.
-
-    A forward is declined by the node alone: of what its door refuses, the network may have brought another copy.
-    """
-    detail = _detail(body) if kind == problem_type else ""
-    if detail and status in _declining and not isinstance(request, Forward):
-        return Declined(bare(detail))
-    return Failed(bare(f"answered {status} {kind}: {detail}" if detail else f"answered {status} {kind}"))
-
-
-def _detail(body: bytes) -> str:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    detail = document.get("detail") if isinstance(document, dict) else None
-    return detail if isinstance(detail, str) else ""
-
-
-def _why(error: BaseException | None) -> str:
-    """What went wrong, in a few words."""
-    reasons = getattr(error, "reasons", None)
-    if reasons:
-        return _why(reasons[0].value)
-    if isinstance(error, defer.TimeoutError | CancelledError):
-        return "no answer in time"
-    return str(error) or type(error).__name__

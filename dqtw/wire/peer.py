@@ -5,6 +5,7 @@ the core may take as it is, or raise `PeerFault`, in time and memory that follow
 the core makes.
 """
 
+import re
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -36,6 +37,9 @@ version: Final = 1
 content_type: Final = "application/vnd.msgpack"
 to_header: Final = "Dqtw-To"  # which node the asker means to ask
 path_prefix: Final = f"/peer/v{version}/"
+protocol: Final = "peer protocol"  # named by each 404 of a listener for peers
+
+_misdirected: Final = re.compile(r"this is the node ([A-Za-z0-9_-]{1,63}), not [A-Za-z0-9_-]{1,63}")
 
 _session: Final[dict[str, Kind[Any]]] = {"queue": v.queue, "token": v.word, "request": v.request_number}
 _node: Final[dict[str, Kind[Any]]] = {"node": v.node, "boot": v.word}
@@ -120,6 +124,7 @@ answers: Final[Cases] = MappingProxyType(
                 keys=v.keys,
                 keys_left=flag,
                 members=v.member_list,
+                settings=v.shared_settings,
                 addresses=v.addresses,
                 leaving=flag,
             ),
@@ -128,7 +133,7 @@ answers: Final[Cases] = MappingProxyType(
             (Paged,),
             record(Paged, **_answering, digest=v.digest_or_none, keys=v.keys, keys_left=flag, leaving=flag),
         ),
-        "applied": ((Applied,), record(Applied, **_answering, shared=flag, leaving=flag)),
+        "applied": ((Applied,), record(Applied, **_answering, shared=flag, cannot_reach=prose, leaving=flag)),
         "fetched": ((Fetched,), record(Fetched, **_answering, put=v.puts, gone=v.ids, leaving=flag)),
         "forwarded": ((Forwarded,), record(Forwarded, outcome=outcome)),
         "fenced": ((FencedOff,), record(FencedOff, **_node, greatest=v.incarnation_or_none)),
@@ -148,6 +153,17 @@ _fitting: Final[dict[type[Any], tuple[type[Any], ...]]] = {
     Fetch: (Fetched, NoSession, FencedOff, Declined),
     Forward: (Forwarded, NoSession, FencedOff, Declined),
 }
+
+
+def misdirected(node: str, to: str) -> str:
+    """Return what a node answers a request that was meant for another node."""
+    return f"this is the node {node}, not {to}"
+
+
+def node_of_misdirected(detail: str) -> str:
+    """Return the node that answered so; empty if the words are others."""
+    found = _misdirected.fullmatch(detail)
+    return found[1] if found else ""
 
 
 def verb_of(request: PeerRequest) -> str:

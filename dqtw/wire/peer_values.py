@@ -10,6 +10,7 @@ from dqtw.core.id_set import Dot, IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import MessageId, is_incarnation, is_node_id
 from dqtw.core.peer_messages import Addresses, Put, Role
+from dqtw.core.settings import SharedSettings
 from dqtw.wire.peer_kinds import (
     Kind,
     Source,
@@ -55,6 +56,7 @@ request_number: Final = whole(0)
 forward_number: Final = whole(1)
 count: Final = whole(0)
 role: Final = word_of(Role)
+shared_settings: Final = record(SharedSettings, copies=count, max_message=count, key_memory_s=seconds)
 
 _number = whole(1)
 
@@ -139,8 +141,8 @@ digest_or_none: Final = maybe(digest)
 
 # Where nodes are.
 
-_url = scalar(str, "a URL", _url_pattern.fullmatch)
-_address_row = row(incarnation_or_none, _url)
+url: Final = scalar(str, f"a URL of at most {url_chars_max} ASCII characters", _url_pattern.fullmatch)
+_address_row = row(incarnation_or_none, url)
 _address: Kind[Any] = Kind(lambda source: tuple(_address_row(source)))
 
 

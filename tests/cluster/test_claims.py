@@ -89,13 +89,13 @@ def test_stats_and_health_tell_what_is_missing(cluster_of: Callable[..., Cluster
     answer = cluster["a"].request("GET", "/health/ready")
     assert (answer.status, answer.json["reasons"]) == (503, ["starting"])
     assert cluster["a"].request("GET", "/health/live").status == 200
-    missing = cluster.stats("a")["starting"]
+    missing = cluster.stats("a")["waiting_for"]
     assert {reason.split(" ")[0] for reason in missing} == {"b", "c"}
     cluster.launch("b")
     cluster.launch("c")
     cluster.wait_whole()
     health = cluster.health("a", "push")
-    assert health == {"ok": True, "reasons": [], "in_session": 2, "copies": 3, "members": 3}
+    assert health == {"ok": True, "reasons": [], "waiting_for": [], "in_session": 2, "copies": 3, "members": 3}
     cluster.push("b", "12345")
     stats = cluster.stats("a")
     assert (stats["copies"]["b"]["messages"], stats["copies"]["b"]["bytes"]) == (1, 5)

@@ -96,12 +96,12 @@ def kept_out(cluster: Cluster, *options: str, twistd: str = "") -> str:
     assert node.request("POST", "/push", b"x").json["code"] == "starting"
     wait_for(lambda: "starting: b declines: " in node.log, "a does not log why", story=cluster.story)
     assert "in_session" not in (state("b", "a", cluster), state("c", "a", cluster))
-    return " ".join(cluster.stats("a")["starting"])
+    return " ".join(cluster.stats("a")["waiting_for"])
 
 
 def declining(cluster: Cluster) -> set[str]:
     """Who keeps a out."""
-    return {reason.split(" ")[0] for reason in cluster.stats("a")["starting"] if " declines: " in reason}
+    return {reason.split(" ")[0] for reason in cluster.stats("a")["waiting_for"] if " declines: " in reason}
 
 
 def state(id: str, peer: str, cluster: Cluster) -> Any:

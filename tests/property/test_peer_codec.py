@@ -16,6 +16,7 @@ from dqtw.core.errors import PeerFault, Refusal
 from dqtw.core.id_set import IdSet
 from dqtw.core.keys import KeyRecord
 from dqtw.core.message import Message, MessageId, Receipt, number_max
+from dqtw.core.settings import SharedSettings
 from dqtw.wire import peer
 from dqtw.wire.peer_commands import _refusal_types
 from dqtw.wire.peer_kinds import prose_chars_max
@@ -37,6 +38,7 @@ addresses = st.dictionaries(
     names, st.tuples(incarnations_or_none, st.from_regex(r"https?://[!-~]{1,50}", fullmatch=True)), max_size=3
 )
 members = st.lists(names, max_size=4).map(tuple)
+shared_settings = st.builds(SharedSettings, counts, counts, seconds)
 
 own_ids = st.builds(MessageId, st.just(queue), incarnations, numbers)
 id_sets = st.lists(own_ids, max_size=12).map(lambda ids: IdSet.of(queue, ids))
@@ -91,9 +93,11 @@ requests: st.SearchStrategy[Any] = st.one_of(
 asked: st.SearchStrategy[Any] = st.builds(
     m.Asked, names, words, incarnations_or_none, words | st.just(""), seconds, flags, flags, flags, flags, addresses
 )
-opened = st.builds(m.Opened, names, words, words, words, digests, records_told, flags, members, addresses)
+opened = st.builds(
+    m.Opened, names, words, words, words, digests, records_told, flags, members, shared_settings, addresses
+)
 paged = st.builds(m.Paged, names, words, words, counts, st.none() | digests, records_told, flags)
-applied = st.builds(m.Applied, names, words, words, counts, flags, flags)
+applied = st.builds(m.Applied, names, words, words, counts, flags, prose, flags)
 fetched = st.builds(m.Fetched, names, words, words, counts, puts, id_sets)
 declined = st.builds(m.Declined, prose)
 ending = st.builds(m.FencedOff, names, words, incarnations_or_none) | st.builds(m.NoSession, names, words) | declined

@@ -156,7 +156,7 @@ def _sorrows_of(process: Process) -> Iterator[str]:
     """What is not well with one process."""
     node = process.node
     if node.phase is not Phase.SERVING:
-        yield f"{process} is {node.phase.value}: {list(node.life.reasons(process.now))}"
+        yield f"{process} is {node.phase.value}: {list(node.life.waits(process.now))}"
     if not node.life.was_ready:
         yield f"{process} is not ready"
     for opener in node.owner.links:

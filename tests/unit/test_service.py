@@ -19,6 +19,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 
 from dqtw.core.commands import Get, Push
 from dqtw.core.errors import Draining
+from dqtw.core.health import Check
 from dqtw.core.node import Node
 from dqtw.core.settings import NodeSettings
 from dqtw.doors import Door
@@ -63,6 +64,7 @@ class Server:
     reactor: Reactor = field(factory=Reactor)
     exit_status: ExitStatus = field(factory=ExitStatus)
     clients: int = 0
+    drain_notice_s: float = 0.0
     seen: list[str] = field(factory=list)
     driver: Driver = field(init=False)
     service: NodeService = field(init=False)
@@ -73,7 +75,7 @@ class Server:
         factory = cast(IProtocolFactory, Factory())
         dismiss = partial(self.seen.append, "dismissed")
         door = Door("line", "lines", ("tcp:1",), factory, dismiss, lambda: self.clients, 1, self.seen.append)
-        self.service = NodeService(reactor, self.driver, [door], None, self.exit_status)
+        self.service = NodeService(reactor, self.driver, [door], None, self.exit_status, None, self.drain_notice_s)
         self.service.open_doors()
 
 
@@ -163,6 +165,76 @@ def test_a_signal_stops_the_reactor_once() -> None:
     signal.raise_signal(signal.SIGTERM)
     server.reactor.advance(0)
     assert not server.reactor.stopped
+
+
+def terminate(server: Server) -> None:
+    signal.raise_signal(signal.SIGTERM)
+    server.reactor.advance(0)
+
+
+def with_notice(seconds: float) -> Server:
+    """A server that gives notice of its drain and has been told to leave."""
+    server = Server(drain_notice_s=seconds)
+    for number, handler in ((signal.SIGTERM, server.reactor.sigTerm), (signal.SIGINT, server.reactor.sigInt)):
+        signal.signal(number, handler)
+    server.service.startService()
+    server.reactor.advance(0)
+    terminate(server)
+    return server
+
+
+def test_notice_of_a_drain_is_given_while_everything_is_served(lines: list[str]) -> None:
+    """A balancer has the time to look elsewhere."""
+    server = with_notice(5.0)
+    ready, push = server.driver.health(Check.READY), server.driver.health(Check.PUSH)
+    assert (ready.ok, ready.reasons, push.reasons) == (False, ("draining",), ("draining",))
+    assert server.driver.health(Check.LIVE).ok
+    server.reactor.advance(4.0)
+    outcomes: list[Any] = []
+    server.driver.submit(Push(b"x"), outcomes.append)
+    server.driver.submit(Get(), outcomes.append)
+    server.reactor.advance(0)
+    assert outcomes[1].deliveries[0].message.body == b"x"
+    assert (server.driver.stats()["state"], server.driver.stats()["drain_in_s"]) == ("serving", 1.0)
+    assert not server.reactor.stopped
+    server.reactor.advance(1.0)
+    assert server.reactor.stopped
+    assert lines[2:] == ["draining in 5 s; until then /health/ready is 503, and everything is served"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_notice(lines: list[str], number: signal.Signals) -> None:
+    server = with_notice(3600.0)
+    signal.raise_signal(number)
+    server.reactor.advance(0)
+    assert server.reactor.stopped
+    left: list[None] = []
+    server.service.stopService().addCallback(left.append)
+    server.reactor.advance(1)
+    assert left == [None]
+    assert server.driver.stats()["drain_in_s"] is None
+    assert lines[3:] == ["draining", "stopped; messages that end with this node: 0"]
+    assert not server.reactor.getDelayedCalls()
+
+
+def test_a_reactor_that_is_stopped_otherwise_ends_the_notice() -> None:
+    """As by an endpoint that fails, or by a node that has been replaced and may go."""
+    server = with_notice(3600.0)
+    server.service._failed(BadOption("--line", "can't listen"))
+    assert server.reactor.stopped
+    server.service.stopService()
+    server.reactor.advance(1)
+    assert not server.reactor.getDelayedCalls()
+
+
+def test_a_node_that_is_not_ready_gives_no_notice() -> None:
+    """No balancer sends it anything."""
+    server = Server(drain_notice_s=3600.0)
+    signal.signal(signal.SIGTERM, server.reactor.sigTerm)
+    server.driver.drain()
+    server.service.startService()
+    terminate(server)
+    assert server.reactor.stopped
 
 
 def test_an_endpoint_that_fails_late_ends_the_server(lines: list[str]) -> None:

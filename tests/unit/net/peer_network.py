@@ -15,6 +15,7 @@ from twisted.web.client import Agent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from dqtw.core.calls import call_timeout_s
 from dqtw.core.commands import Command, Outcome
 from dqtw.core.life import Phase
 from dqtw.core.node import Node
@@ -234,6 +235,10 @@ class Scripted:
         self.asked: list[PeerRequest] = []
         self.replied: list[Callable[[PeerAnswer], None]] = []
         self.answer: PeerAnswer | None = None
+        self.refused: list[tuple[str, str]] = []
+
+    def count_refused(self, listener: str, code: str) -> None:
+        self.refused.append((listener, code))
 
     def peer_asks(self, request: PeerRequest, replied: Callable[[PeerAnswer], None]) -> None:
         self.asked.append(request)
@@ -281,7 +286,7 @@ class RawSite:
 def ask(net: Net, client: PeerClient, request: PeerRequest, to: str = "b", within_s: float = 0.0) -> list[PeerAnswer]:
     """Ask a node, let things happen, and return what was answered: nothing, or one answer."""
     answers: list[PeerAnswer] = []
-    client.send(Asking(1, to, url_of(to), request), answers.append)
+    client.send(Asking(1, to, url_of(to), request, call_timeout_s), answers.append)
     net.settle()
     net.pass_time(within_s)
     assert len(answers) <= 1

@@ -38,7 +38,7 @@ def connected(url: str) -> tuple[list[str], tuple[str, int], bytes]:
     endpoints = PeerEndpoints(reactor, BrowserLikePolicyForHTTPS(), 3.0)
     client = PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool))
     answers: list[PeerAnswer] = []
-    client.send(Asking(1, "b", url, Ask("a", "dqtw")), answers.append)
+    client.send(Asking(1, "b", url, Ask("a", "dqtw"), 5.0), answers.append)
     assert not answers, answers
     ((host, port, factory, timeout, _),) = reactor.tcpClients
     assert timeout == 3.0

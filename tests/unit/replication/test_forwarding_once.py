@@ -45,7 +45,7 @@ def test_rule_16_a_push_that_was_refused_is_not_taken_in_when_it_comes_again() -
     push = world.push("a", b"once", key=key_at("b", world))
     world.settle()
     [item] = gate.items
-    world["b"].owner.links.end_all(world.processes["b"].latest)
+    world["b"].owner.links.end_all(world.processes["b"].latest, "")
     opens = world.hold(Open, by="b")
     gate.let()
     assert isinstance(push.outcome, Unreplicated)

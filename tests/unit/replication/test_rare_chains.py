@@ -22,6 +22,7 @@ from dqtw.core.peer_messages import (
     Role,
 )
 from dqtw.core.peers import Peers
+from dqtw.core.settings import NodeSettings
 
 from .cluster import Cluster, cluster, key_at
 from .test_keys import meets_the_old_c, vouched_for
@@ -35,7 +36,7 @@ def replaced_without_b(world: Cluster) -> None:
     world.pause("b")
     world.start("a")
     world.settle(9)
-    assert world["a"].life.is_serving, list(world["a"].life.reasons(0))
+    assert world["a"].life.is_serving, list(world["a"].life.waits(0))
 
 
 def test_rule_12_a_late_answer_of_a_dead_process_makes_nobody_an_heir() -> None:
@@ -88,7 +89,7 @@ def test_rule_12_a_late_answer_does_not_turn_a_peer_that_is_leaving_into_an_heir
 def test_rule_12_that_a_dead_process_was_to_stay_says_nothing_of_the_next() -> None:
     """Nor that it was about to leave: each process says so itself."""
     sent: list[Asking] = []
-    peers = Peers("a", "dqtw", "boot of a", {"b": "http://b"}, sent.append, lambda *_, **__: None)
+    peers = Peers(NodeSettings(node="a", peers={"b": "http://b"}), "boot of a", sent.append, lambda *_, **__: None)
     peer = peers["b"]
 
     def asks(answer: Asked | FencedOff) -> None:

@@ -27,7 +27,7 @@ def restart(world: Cluster, name: str, **changes: object) -> None:
 
 def reasons(world: Cluster, address: str) -> str:
     process = world.processes[address]
-    return "; ".join(str(each) for each in process.node.stats(process.latest)["starting"])  # type: ignore[attr-defined]
+    return "; ".join(str(each) for each in process.node.stats(process.latest)["waiting_for"])  # type: ignore[attr-defined]
 
 
 def asked_as_owner(what: object) -> bool:

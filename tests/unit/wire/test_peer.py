@@ -96,9 +96,17 @@ def test_a_delta_is_a_map_in_the_order_of_its_fields() -> None:
 
 def test_an_answer_names_what_it_is() -> None:
     """The asker knows a refusal from an answer by its name."""
-    assert msgpack.unpackb(peer.encode_answer(Applied("b", "boot", "t", 3, False, True))) == [
+    assert msgpack.unpackb(peer.encode_answer(Applied("b", "boot", "t", 3, False, "why", True))) == [
         "applied",
-        {"node": "b", "boot": "boot", "token": "t", "request": 3, "shared": False, "leaving": True},
+        {
+            "node": "b",
+            "boot": "boot",
+            "token": "t",
+            "request": 3,
+            "shared": False,
+            "cannot_reach": "why",
+            "leaving": True,
+        },
     ]
 
 
@@ -304,8 +312,8 @@ def test_extension_types_are_refused(extension: bytes) -> None:
     ("request_", "answer"),
     [
         (Ask("a", "dqtw"), FencedOff("b", "boot", "")),
-        (Fetch("a", "t", 1, IdSet("a")), Applied("b", "boot", "t", 1, False, False)),
-        (forward(Get()), Applied("b", "boot", "t", 1, False, False)),
+        (Fetch("a", "t", 1, IdSet("a")), Applied("b", "boot", "t", 1, False, "", False)),
+        (forward(Get()), Applied("b", "boot", "t", 1, False, "", False)),
         (Page("a", "t", 1, None, 0), Forwarded(Done())),
     ],
 )
