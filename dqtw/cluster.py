@@ -22,7 +22,7 @@ from dqtw.net.peer_url import ready_url
 from dqtw.net.tls import BadCertificate, PeerAuthorities
 from dqtw.options import BadOption
 from dqtw.settings import Settings
-from dqtw.values import shown
+from dqtw.values import shown, url_key
 
 connect_seconds_max: Final = 3.0
 
@@ -107,6 +107,22 @@ def check_exposed(settings: Settings, door: Door) -> None:
         door.check_near(
             "give all nodes the same --peer-secret-file, or say --insecure-peers if nobody else is on that network"
         )
+
+
+def check_peers(settings: Settings, door: Door) -> None:
+    """See that no peer's URL leads to this node's own listener.
+
+    Raises:
+        BadOption: one does.
+    """
+    for id, url in settings.node.peers.items():
+        host, port = url_key(url)
+        names = {"127.0.0.1" if host == "localhost" else host}
+        if names & {"127.0.0.1", "::1"}:
+            names |= {"0.0.0.0", "::"}  # noqa: S104  # a listener on all addresses has these, too
+        for address in door.hosts():
+            if getattr(address, "port", None) == port and getattr(address, "host", None) in names:
+                raise BadOption("--peer", f"{id!r} has the URL of this node itself, {url}: see --peer-listen")
 
 
 def address_of(settings: Settings, door: Door) -> str:

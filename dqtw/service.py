@@ -22,6 +22,7 @@ from dqtw.cluster import (
     address_of,
     authorities_of,
     check_exposed,
+    check_peers,
     door_for_peers,
     link_to_peers,
     secret_of,
@@ -42,6 +43,7 @@ from dqtw.options import BadOption
 from dqtw.process.clock import follow_monotonic_time
 from dqtw.process.files import allow_open_files
 from dqtw.process.logs import Log
+from dqtw.process.memory import memory_bytes_max
 from dqtw.process.signals import ExitStatus, on_signal, status_failed, take_over_stopping
 from dqtw.rereading import Reread, reread_all
 from dqtw.settings import Settings
@@ -76,6 +78,7 @@ def build_service(settings: Settings, reactor: ReactorBase, log: Log | None) -> 
             door.check_near("name a --token-file, or say --insecure-clients if nobody else is on that network")
     if cluster is not None:
         check_exposed(settings, cluster.door)
+        check_peers(settings, cluster.door)
         service.be_known_as(address_of(settings, cluster.door))
     kept = (
         ("token-file", "tokens", tokens, settings.token_file),
@@ -85,8 +88,22 @@ def build_service(settings: Settings, reactor: ReactorBase, log: Log | None) -> 
     service.heed_signals(
         [Reread(option, what, contents, private) for option, what, contents, private in kept if contents is not None]
     )
+    _warn_of_memory(settings.node)
     exit_status.apply()
     return service
+
+
+def _warn_of_memory(node: NodeSettings) -> None:
+    """Warn if this node's queue, and its copies of the others', may outgrow the memory that there is."""
+    wanted, allowed = node.max_bytes * len(node.members), memory_bytes_max()
+    if wanted > allowed:
+        _log.warn(
+            "--max-bytes allows messages of {wanted} bytes on this node, for {members} members; this process may use "
+            "{allowed} bytes of memory: a system out of memory kills it",
+            wanted=wanted,
+            members=len(node.members),
+            allowed=allowed,
+        )
 
 
 def _tokens(settings: Settings) -> Tokens | None:

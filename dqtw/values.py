@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
@@ -79,9 +80,14 @@ def read_seconds_or_zero(text: str) -> float:
 
 
 def read_node(text: str) -> str:
-    """A node's id."""
+    """Read a node's id.
+
+    Raises:
+        ValueError: the text is not such an id.
+    """
     if not is_node_id(text):
-        raise ValueError(f"{shown(text)} is not 1 to 63 of A-Z a-z 0-9 _ -")
+        instead = f"; write {shown(text.replace('.', '-'))}" if is_node_id(text.replace(".", "-")) else ""
+        raise ValueError(f"{shown(text)} is not 1 to 63 of A-Z a-z 0-9 _ -{instead}")
     return text
 
 
@@ -115,11 +121,23 @@ def read_url(text: str) -> str:
     return text
 
 
+def url_key(url: str) -> tuple[str, int]:
+    """Return what a peer's URL leads to: URLs that are alike there name the same listener."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def read_peer(text: str) -> tuple[str, str]:
-    """``ID=URL``: another member and where its peer endpoint is."""
+    """Read ``ID=URL``: a member and the URL of its peer listener.
+
+    Raises:
+        ValueError: the text is not of that form.
+    """
     node, equals, url = text.partition("=")
     if not equals:
-        raise ValueError(f"{shown(text)} is not ID=URL")
+        raise ValueError(f"{shown(text)} is not ID=URL, such as b=http://10.0.0.2:8081")
+    if "," in url:
+        raise ValueError(f"{shown(text)} has a comma; give the option once for each peer, or spaces in a variable")
     return read_node(node), read_url(url)
 
 

@@ -280,6 +280,37 @@ def test_clients_of_other_machines_need_a_token(tmp_path: Path) -> None:
     build(http=["tcp:8080"], token_file=[str(tmp_path / "tokens")])
 
 
+@pytest.mark.parametrize(
+    ("listen", "url", "is_own"),
+    [
+        ("tcp:8081:interface=127.0.0.1", "http://127.0.0.1:8081", True),
+        ("tcp:8081:interface=127.0.0.1", "http://localhost:8081", True),
+        ("tcp:8081", "http://127.0.0.1:8081", True),
+        ("tcp:80:interface=10.0.0.1", "http://10.0.0.1", True),
+        ("tcp:8081:interface=127.0.0.1", "http://127.0.0.2:8081", False),
+        ("tcp:8081:interface=127.0.0.1", "http://127.0.0.1:8082", False),
+        ("tcp:8081", "http://10.0.0.2:8081", False),
+        ("tcp:8081", "http://b.example:8081", False),
+    ],
+)
+def test_a_peer_is_not_the_node_itself(listen: str, url: str, is_own: bool) -> None:
+    given = {"node": ["a"], "peer": [f"b={url}"], "peer_listen": [listen], "insecure_peers": ["yes"]}
+    if is_own:
+        with pytest.raises(BadOption, match=f"--peer: 'b' has the URL of this node itself, {url}: see --peer-listen"):
+            build(**given)
+    else:
+        build(**given)
+
+
+def test_a_queue_that_can_not_fit_into_memory_is_told(lines: list[str]) -> None:
+    build(max_bytes=["100TiB"])
+    (line,) = lines
+    assert line.startswith("--max-bytes allows messages of 109951162777600 bytes on this node, for 1 members; this")
+    lines.clear()
+    build()
+    assert not lines
+
+
 def test_signals_that_ask_for_nothing_do_not_end_a_server(lines: list[str]) -> None:
     build()
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGHUP):
