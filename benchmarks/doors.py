@@ -64,13 +64,13 @@ class RestDoor:
     """HTTP, over connections that stay."""
 
     def push(self, body: bytes) -> bytes:
-        return b"POST /push HTTP/1.1\r\nHost: q\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        return b"POST /push HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
     def get(self) -> bytes:
-        return b"GET /get?lease=600 HTTP/1.1\r\nHost: q\r\n\r\n"
+        return b"GET /get?lease=600 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
     def ack(self, receipt: str) -> bytes:
-        return b"POST /ack/%s HTTP/1.1\r\nHost: q\r\nContent-Length: 0\r\n\r\n" % receipt.encode()
+        return b"POST /ack/%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n" % receipt.encode()
 
     def read(self, data: bytes, at: int) -> tuple[Answer, int] | None:
         end = data.find(b"\r\n\r\n", at)

@@ -2,27 +2,27 @@
 
 import os
 import time
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
 from attrs import frozen
 from twisted.internet.base import ReactorBase
-from twisted.internet.interfaces import IAddress
-from twisted.web.client import Agent
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
-from dqtw.core.errors import PeerFault
 from dqtw.core.peers import is_encrypted
 from dqtw.doors import Door
 from dqtw.driver import Driver
 from dqtw.net.peer_auth import BadSecret, PeerSecret, Signer, Verifier
 from dqtw.net.peer_client import PeerClient
+from dqtw.net.peer_endpoints import PeerEndpoints
 from dqtw.net.peer_limits import peer_http_limits
 from dqtw.net.peer_server import PeerDoor
 from dqtw.net.peer_url import ready_url
+from dqtw.net.tls import BadCertificate, PeerAuthorities
 from dqtw.options import BadOption
 from dqtw.settings import Settings
-from dqtw.values import shown
-from dqtw.wire.peer_values import url as peer_url
+from dqtw.values import shown, url_key
 
 connect_seconds_max: Final = 3.0
 
@@ -59,10 +59,25 @@ def secret_of(settings: Settings) -> PeerSecret | None:
         raise BadOption("--peer-secret-file", str(error)) from None
 
 
-def link_to_peers(secret: PeerSecret | None, reactor: ReactorBase) -> PeerClient:
-    """What carries this node's requests to its peers."""
+def authorities_of(settings: Settings) -> PeerAuthorities | None:
+    """Return the authorities that https peers are checked against; None for the system's.
+
+    Raises:
+        BadOption: the file has no usable certificate.
+    """
+    if settings.peer_ca is None:
+        return None
+    try:
+        return PeerAuthorities(settings.peer_ca)
+    except BadCertificate as error:
+        raise BadOption("--peer-ca", str(error)) from None
+
+
+def link_to_peers(secret: PeerSecret | None, authorities: PeerAuthorities | None, reactor: ReactorBase) -> PeerClient:
+    """Return what carries this node's requests to its peers."""
     signer = None if secret is None else Signer(secret, time.time, os.urandom)
-    return PeerClient(reactor, lambda pool: Agent(reactor, connectTimeout=connect_seconds_max, pool=pool), signer)
+    endpoints = PeerEndpoints(reactor, authorities or BrowserLikePolicyForHTTPS(), connect_seconds_max)
+    return PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool), signer)
 
 
 def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver, reactor: ReactorBase) -> Door:
@@ -78,6 +93,7 @@ def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver
         site.drain,
         lambda: site.connection_count,
         connections_max,
+        partial(driver.count_refused, "peers"),
     )
 
 
@@ -87,12 +103,26 @@ def check_exposed(settings: Settings, door: Door) -> None:
     Raises:
         BadOption: they can.
     """
-    if settings.peer_secret_file is None and not settings.insecure_peers and not all(map(_is_near, door.hosts())):
-        raise BadOption(
-            "--peer-listen",
-            f"{settings.peer_listen} can be reached from other machines: give all nodes the same --peer-secret-file, "
-            "or say --insecure-peers if nobody else is on that network",
+    if settings.peer_secret_file is None and not settings.insecure_peers:
+        door.check_near(
+            "give all nodes the same --peer-secret-file, or say --insecure-peers if nobody else is on that network"
         )
+
+
+def check_peers(settings: Settings, door: Door) -> None:
+    """See that no peer's URL leads to this node's own listener.
+
+    Raises:
+        BadOption: one does.
+    """
+    for id, url in settings.node.peers.items():
+        host, port = url_key(url)
+        names = {"127.0.0.1" if host == "localhost" else host}
+        if names & {"127.0.0.1", "::1"}:
+            names |= {"0.0.0.0", "::"}  # noqa: S104  # a listener on all addresses has these, too
+        for address in door.hosts():
+            if getattr(address, "port", None) == port and getattr(address, "host", None) in names:
+                raise BadOption("--peer", f"{id!r} has the URL of this node itself, {url}: see --peer-listen")
 
 
 def address_of(settings: Settings, door: Door) -> str:
@@ -109,7 +139,7 @@ def address_of(settings: Settings, door: Door) -> str:
         return _announced(settings.node.advertise, encrypted_by)
     for host in () if encrypted_by else door.hosts():
         name, port = getattr(host, "host", None), getattr(host, "port", None)
-        if name and port and not ip_address(name).is_unspecified:
+        if name and port and not (ip_address(name).is_unspecified or ip_address(name).is_link_local):
             return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
     return ""
 
@@ -124,20 +154,11 @@ def _encrypted_by(settings: Settings, door: Door) -> str:
 
 def _announced(url: str, encrypted_by: str) -> str:
     """Return a URL in the form in which nodes send it to each other: ASCII, its scheme in lower case."""
-    try:
-        scheme, colon, rest = ready_url(url).to_text().partition(":")
-        announced = peer_url.judge(scheme.lower() + colon + rest)
-    except (ValueError, PeerFault) as error:
-        raise BadOption("--advertise", f"{shown(url)} is not a URL that peers can use: {error}") from None
+    scheme, colon, rest = ready_url(url).to_text().partition(":")
+    announced = scheme.lower() + colon + rest
     if encrypted_by and not is_encrypted(announced):
         raise BadOption(
             "--advertise",
             f"peers would send messages to {shown(url)} in plain text, but {encrypted_by}: write https://…",
         )
     return announced
-
-
-def _is_near(address: IAddress) -> bool:
-    """Whether only this machine reaches it: loopback, or a socket in the file system."""
-    host = getattr(address, "host", None)
-    return host is None or ip_address(host).is_loopback

@@ -1,12 +1,12 @@
 """Where clients come in: a protocol, the endpoints it listens on, and the ports that came of them."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, Final
 
 from attrs import define, field
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -18,22 +18,12 @@ from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from dqtw.endpoints import TlsEndpoint, endpoint_of, why
+from dqtw.net.tls import ServerCertificate
 from dqtw.options import BadOption
 from dqtw.values import shown
 
 look_seconds: Final = 0.02  # how often a door that closes looks whether its last client is gone
-
-
-def endpoint_of(option: str, text: str, reactor: ReactorBase) -> IStreamServerEndpoint:
-    """The endpoint that a text describes.
-
-    Raises:
-        BadOption: it describes none; a key file that can't be read counts as that.
-    """
-    try:
-        return serverFromString(reactor, text)  # type: ignore[no-any-return]
-    except Exception as error:  # each kind of endpoint, plugins too, has errors of its own
-        raise BadOption(f"--{option}", f"{shown(text)} is not an endpoint: {_why(error)}") from None
 
 
 @define
@@ -48,6 +38,8 @@ class Door:
         dismiss: closes each connection when what is under way on it is answered.
         connections: how many there are.
         connections_max: how many there may be.
+        count_refused: called with the code of what is refused before the factory's protocol sees it.
+        certificates: of its TLS endpoints.
     """
 
     option: str
@@ -57,7 +49,9 @@ class Door:
     dismiss: Callable[[], object]
     connections: Callable[[], int]
     connections_max: int
+    count_refused: Callable[[str], object]
     _ports: list[IListeningPort] = field(factory=list, init=False)
+    certificates: list[ServerCertificate] = field(factory=list, init=False)
 
     def open(self, reactor: ReactorBase, failed: Callable[[BadOption], None]) -> None:
         """Listen.
@@ -70,7 +64,10 @@ class Door:
             BadOption: an endpoint can't listen.
         """
         for text in self.endpoints:
-            self._listen(text, endpoint_of(self.option, text, reactor), failed)
+            endpoint = endpoint_of(self.option, text, reactor, self.count_refused)
+            if isinstance(endpoint, TlsEndpoint):
+                self.certificates.append(endpoint.certificate)
+            self._listen(text, endpoint, failed)
 
     def _listen(self, text: str, endpoint: IStreamServerEndpoint, failed: Callable[[BadOption], None]) -> None:
         opening: Deferred[Any] = maybeDeferred(endpoint.listen, self.factory)
@@ -87,11 +84,24 @@ class Door:
         opening.addCallback(tell)
 
     def _bad(self, text: str, failure: Failure) -> BadOption:
-        return BadOption(f"--{self.option}", f"can't listen on {shown(text)}: {_why(failure.value)}")
+        return BadOption(f"--{self.option}", f"can't listen on {shown(text)}: {why(failure.value)}")
 
     def hosts(self) -> list[IAddress]:
         """What it listens on."""
         return [port.getHost() for port in self._ports]
+
+    def check_near(self, instead: str) -> None:
+        """See that other machines can't reach it.
+
+        Args:
+            instead: what an operator can do about it.
+
+        Raises:
+            BadOption: they can.
+        """
+        for text, address in zip(self.endpoints, self.hosts(), strict=False):
+            if not _is_near(address):
+                raise BadOption(f"--{self.option}", f"{text} can be reached from other machines: {instead}")
 
     def uses_tls(self) -> bool:
         """Return True if an endpoint encrypts its connections, whatever its string says."""
@@ -114,18 +124,17 @@ class Door:
         return not self.connections()
 
 
+def _is_near(address: IAddress) -> bool:
+    """Return True if only this machine reaches the address: loopback, or a socket in the file system."""
+    host = getattr(address, "host", None)
+    return host is None or ip_address(host).is_loopback
+
+
 def _is_tls(factory: object) -> bool:
     """Return True if a factory, or one that it wraps, makes TLS connections."""
     while factory is not None and not isinstance(factory, TLSMemoryBIOFactory):
         factory = getattr(factory, "wrappedFactory", None)
     return factory is not None
-
-
-def _why(error: BaseException | None) -> str:
-    """What went wrong, on one line; some errors say nothing but their name."""
-    cause = getattr(error, "socketError", error)  # of Twisted's CannotListenError
-    words = " ".join(str(getattr(cause, "strerror", None) or cause).split())
-    return words or type(error).__name__
 
 
 def _address(address: IAddress) -> str:

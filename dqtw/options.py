@@ -4,6 +4,7 @@ The command line, the environment's names, the keys of the ``--config`` file, ``
 all follow from it.
 """
 
+from difflib import get_close_matches
 from typing import Final
 
 from attrs import frozen
@@ -31,10 +32,11 @@ class Option:
     Attributes:
         name: as on the command line, without the dashes; the key in a file too.
         kind: what may be written for it.
-        default: the values it has when nobody says anything, as texts; none for no value.
+        default: the values it has when nothing is given, as texts; none for no value.
         help: what it does, for ``--help`` and the documents.
         repeats: may be given several times; the values add up.
         default_words: the default for a reader, where the texts don't say it.
+        example: one value, for ``--help``, where its form is not plain.
     """
 
     name: str
@@ -43,133 +45,164 @@ class Option:
     help: str
     repeats: bool = False
     default_words: str = ""
+    example: str = ""
 
     @property
     def variable(self) -> str:
-        """The name of its environment variable."""
+        """Return the name of its environment variable."""
         return "DQTW_" + self.name.upper().replace("-", "_")
 
     @property
     def default_shown(self) -> str:
-        """The default, for a reader."""
+        """Return the default, for a reader."""
         return self.default_words or " ".join(self.default) or "none"
 
 
-closed: Final = "none"  # the word that closes a door
+closed: Final = "none"  # the word that closes a listener
 
-options: Final = (
-    Option("size", values.count, ("4096",), "The bound of the queue, in messages."),
-    Option("node", values.node_id, ("node",), "This node's id, unique in the cluster."),
-    Option("cluster", values.cluster_name, ("dqtw",), "The cluster's name; peers of another name are refused."),
-    Option("peer", values.peer, (), "One other member and the URL of its peer endpoint: ID=URL.", repeats=True),
-    Option(
-        "copies",
-        values.copies,
-        ("all",),
-        "How many nodes, this one too, must hold a message before its push is answered: all, or a number.",
+groups: Final[dict[str, tuple[Option, ...]]] = {
+    "The queue": (
+        Option("size", values.count, ("4096",), "The bound of the queue, in messages."),
+        Option(
+            "max-bytes",
+            values.byte_size,
+            (),
+            "The largest total of message bytes on this node's queue; reaching it is 'full' too.",
+            default_words="half of the memory the process may use, divided by the members",
+            example="4GiB",
+        ),
+        Option("max-message", values.byte_size, ("1MiB",), "The largest message, in bytes.", example="64KiB"),
+        Option("max-waiting", values.count, ("10000",), "How many requests may wait for a message or a slot at once."),
+        Option("lease", values.seconds, ("60",), "Seconds a delivery is hidden when its request names none."),
+        Option(
+            "max-lease",
+            values.seconds,
+            ("43200",),
+            "Seconds that a lease, a touch or the delay of a nack may be long at most.",
+        ),
+        Option(
+            "key-memory",
+            values.seconds,
+            ("600",),
+            "Seconds an idempotency key is remembered after its message was removed.",
+        ),
     ),
-    Option(
-        "http",
-        values.endpoint,
-        ("tcp:8080:interface=127.0.0.1",),
-        "Where the REST door listens: a Twisted endpoint string; none closes it.",
-        repeats=True,
+    "Clients": (
+        Option(
+            "http",
+            values.endpoint,
+            ("tcp:8080:interface=127.0.0.1",),
+            "Where the REST listener listens: a Twisted endpoint string; none closes it.",
+            repeats=True,
+            example="tcp:8080",
+        ),
+        Option(
+            "line",
+            values.endpoint,
+            ("tcp:7711:interface=127.0.0.1",),
+            "Where the line protocol's listener listens: a Twisted endpoint string; none closes it.",
+            repeats=True,
+            example="tcp:7711",
+        ),
+        Option(
+            "token-file",
+            values.path,
+            (),
+            "A file of bearer tokens, one a line, that clients must show; read again on SIGHUP.",
+        ),
+        Option(
+            "insecure-clients",
+            values.flag,
+            ("no",),
+            "Serve clients without tokens on listeners that other machines can reach.",
+        ),
+        Option(
+            "host",
+            values.host,
+            (),
+            "A further Host name that a loopback listener without tokens serves; * for any.",
+            repeats=True,
+            default_words="localhost and loopback addresses",
+            example="queue.example.com",
+        ),
+        Option("max-connections", values.count, ("5000",), "How many connections each listener holds at once."),
+        Option("idle-timeout", values.seconds, ("75",), "Seconds an HTTP connection may stay open without a request."),
     ),
-    Option(
-        "line",
-        values.endpoint,
-        ("tcp:7711:interface=127.0.0.1",),
-        "Where the line protocol's door listens: a Twisted endpoint string; none closes it.",
-        repeats=True,
+    "The cluster": (
+        Option(
+            "node", values.node_id, ("node",), "This node's id, unique in the cluster; needed with --peer.", example="a"
+        ),
+        Option("cluster", values.cluster_name, ("dqtw",), "The cluster's name; peers of another name are refused."),
+        Option(
+            "peer",
+            values.peer,
+            (),
+            "One member and the URL of its peer listener: ID=URL. The node itself may be named; it is ignored.",
+            repeats=True,
+            example="b=http://10.0.0.2:8081",
+        ),
+        Option(
+            "peer-listen",
+            values.endpoint,
+            (),
+            "Where peers reach this node: a Twisted endpoint string.",
+            default_words="none; tcp:8081:interface=127.0.0.1 when there are peers",
+            example="tcp:8081",
+        ),
+        Option(
+            "peer-secret-file",
+            values.path,
+            (),
+            "A file with the secret that all nodes of the cluster share, at least 16 bytes; peers without it are "
+            "refused. Read again on SIGHUP.",
+        ),
+        Option(
+            "peer-ca",
+            values.path,
+            (),
+            "A PEM file of the authorities that https peers are checked against; read again on SIGHUP.",
+            default_words="the system's",
+        ),
+        Option(
+            "insecure-peers",
+            values.flag,
+            ("no",),
+            "Let peers come in without a secret, though --peer-listen can be reached from other machines.",
+        ),
+        Option(
+            "advertise",
+            values.url,
+            (),
+            "The URL at which peers reach this node.",
+            default_words="the address of --peer-listen; nothing if that is all addresses, or TLS",
+            example="http://10.0.0.1:8081",
+        ),
+        Option(
+            "copies",
+            values.copies,
+            ("all",),
+            "How many nodes, this one too, must hold a message before its push is answered: all, or a number.",
+        ),
+        Option("push-timeout", values.seconds, ("10",), "Seconds a push may wait for its copies."),
+        Option("start-wait", values.seconds, ("30",), "Seconds a start waits for peers that do not answer."),
     ),
-    Option(
-        "peer-listen",
-        values.endpoint,
-        (),
-        "Where peers reach this node: a Twisted endpoint string.",
-        default_words="none; tcp:8081:interface=127.0.0.1 when there are peers",
+    "The process": (
+        Option(
+            "drain-notice",
+            values.seconds_or_zero,
+            ("0",),
+            "Seconds between SIGTERM and the drain, in which /health/ready is 503 and everything is still served.",
+        ),
+        Option("drain-timeout", values.seconds, ("60",), "Seconds a stop may take to hand everything over."),
+        Option("log-format", values.log_format, ("text",), "How log lines are written: text, or json."),
+        Option("config", values.path, (), "A TOML file with any of the other options.", example="/etc/dqtw.toml"),
     ),
-    Option(
-        "advertise",
-        values.url,
-        (),
-        "The URL at which peers reach this node.",
-        default_words="the address of --peer-listen",
-    ),
-    Option("lease", values.seconds, ("60",), "Seconds a delivery is hidden when its request names none."),
-    Option(
-        "max-lease",
-        values.seconds,
-        ("43200",),
-        "Seconds that a lease, a touch or the delay of a nack may be long at most.",
-    ),
-    Option("start-wait", values.seconds, ("30",), "Seconds a start waits for peers that do not answer."),
-    Option("drain-timeout", values.seconds, ("60",), "Seconds a stop may take to hand everything over."),
-    Option(
-        "drain-notice",
-        values.seconds_or_zero,
-        ("0",),
-        "Seconds between SIGTERM and the drain, in which /health/ready is 503 and everything is still served.",
-    ),
-    Option(
-        "key-memory",
-        values.seconds,
-        ("600",),
-        "Seconds an idempotency key is remembered after its message was removed.",
-    ),
-    Option("push-timeout", values.seconds, ("10",), "Seconds a push may wait for its copies."),
-    Option("max-message", values.byte_size, ("1MiB",), "The largest message."),
-    Option(
-        "max-bytes",
-        values.byte_size,
-        (),
-        "The largest total of message bytes on this node's queue; reaching it is 'full' too.",
-        default_words="half of the memory the process may use, divided by the members",
-    ),
-    Option("max-waiting", values.count, ("10000",), "How many requests may wait for a message or a slot at once."),
-    Option("max-connections", values.count, ("5000",), "How many connections each door holds at once."),
-    Option("idle-timeout", values.seconds, ("75",), "Seconds an HTTP connection may stay open without a request."),
-    Option(
-        "host",
-        values.host,
-        (),
-        "A further Host name that a loopback listener without tokens serves; * for any.",
-        repeats=True,
-        default_words="localhost and loopback addresses",
-    ),
-    Option(
-        "insecure-clients",
-        values.flag,
-        ("no",),
-        "Serve clients without tokens on listeners that other machines can reach.",
-    ),
-    Option(
-        "token-file",
-        values.path,
-        (),
-        "A file of bearer tokens, one a line, that clients must show; read again on SIGHUP.",
-    ),
-    Option(
-        "peer-secret-file",
-        values.path,
-        (),
-        "A file with the secret that all nodes of the cluster share, at least 16 bytes; peers without it are refused.",
-    ),
-    Option(
-        "peer-ca",
-        values.path,
-        (),
-        "A PEM file of the authorities that https peers are checked against, instead of the system's.",
-        default_words="the system's",
-    ),
-    Option(
-        "insecure-peers",
-        values.flag,
-        ("no",),
-        "Let peers come in without a secret, though --peer-listen can be reached from other machines.",
-    ),
-    Option("log-format", values.log_format, ("text",), "How log lines are written: text, or json."),
-    Option("config", values.path, (), "A TOML file with any of the other options."),
-)
-
+}
+options: Final = tuple(option for group in groups.values() for option in group)
 by_name: Final = {option.name: option for option in options}
+
+
+def nearest(name: str) -> str:
+    """Return the name of the option that a mistyped name may have meant; empty if none is near."""
+    close = get_close_matches(name.lower().replace("_", "-"), by_name, 1)
+    return close[0] if close else ""

@@ -2,25 +2,38 @@
 
 import os
 import time
-from typing import IO, Any, Final
+from collections.abc import Sequence
+from functools import partial
+from signal import Signals
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from typing_extensions import override
 
 from dqtw import __version__
-from dqtw.cluster import Cluster, address_of, check_exposed, door_for_peers, link_to_peers, secret_of
+from dqtw.cluster import (
+    Cluster,
+    address_of,
+    authorities_of,
+    check_exposed,
+    check_peers,
+    door_for_peers,
+    link_to_peers,
+    secret_of,
+)
 from dqtw.core.health import Check
 from dqtw.core.leaving import Departure
 from dqtw.core.node import Node
 from dqtw.core.settings import NodeSettings
 from dqtw.doors import Door
 from dqtw.driver import Driver
+from dqtw.net.cross_site import CrossSiteGuard
 from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
 from dqtw.net.line import LineFactory, LineLimits
@@ -29,8 +42,10 @@ from dqtw.net.tokens import BadTokens, Tokens
 from dqtw.options import BadOption
 from dqtw.process.clock import follow_monotonic_time
 from dqtw.process.files import allow_open_files
-from dqtw.process.logs import json_observer
-from dqtw.process.signals import ExitStatus, on_hangup, status_failed, take_over_stopping
+from dqtw.process.logs import Log
+from dqtw.process.memory import memory_bytes_max
+from dqtw.process.signals import ExitStatus, on_signal, status_failed, take_over_stopping
+from dqtw.rereading import Reread, reread_all
 from dqtw.settings import Settings
 
 finish_seconds_max: Final = 5.0
@@ -39,32 +54,56 @@ own_files: Final = 100  # open files of this process that are no client's
 _log = Logger(namespace="dqtw")
 
 
-def build_service(settings: Settings, reactor: ReactorBase, json_log: IO[Any] | None) -> "NodeService":
+def build_service(settings: Settings, reactor: ReactorBase, log: Log | None) -> "NodeService":
     """A node and its doors, which listen already; nobody is answered before the reactor runs.
 
     Args:
         settings: what it was told.
         reactor: the reactor; its timers follow the monotonic clock from now on.
-        json_log: where log lines go as JSON; None leaves them to twistd.
+        log: where log lines go; None leaves them to twistd.
 
     Raises:
         BadOption: a door can't listen, or what an option names can't be used.
     """
     follow_monotonic_time(reactor)
-    tokens, secret = _tokens(settings), secret_of(settings)
-    link = link_to_peers(secret, reactor)
+    tokens, secret, authorities = _tokens(settings), secret_of(settings), authorities_of(settings)
+    link = link_to_peers(secret, authorities, reactor)
     driver = Driver(Node(reactor.seconds(), settings.node, os.urandom, time.time_ns() // 1_000_000), reactor, link)
     doors = _doors(settings, driver, reactor, tokens)
     cluster = Cluster(door_for_peers(settings, secret, driver, reactor), link) if settings.peer_listen else None
-    service = NodeService(
-        reactor, driver, doors, tokens, json_log, exit_status := ExitStatus(), cluster, settings.drain_notice_s
-    )
+    service = NodeService(reactor, driver, doors, log, exit_status := ExitStatus(), cluster, settings.drain_notice_s)
     service.open_doors()
+    if tokens is None and not settings.insecure_clients:
+        for door in doors:
+            door.check_near("name a --token-file, or say --insecure-clients if nobody else is on that network")
     if cluster is not None:
         check_exposed(settings, cluster.door)
+        check_peers(settings, cluster.door)
         service.be_known_as(address_of(settings, cluster.door))
+    kept = (
+        ("token-file", "tokens", tokens, settings.token_file),
+        ("peer-secret-file", "secrets", secret, settings.peer_secret_file),
+        ("peer-ca", "certificates", authorities, None),
+    )
+    service.heed_signals(
+        [Reread(option, what, contents, private) for option, what, contents, private in kept if contents is not None]
+    )
+    _warn_of_memory(settings.node)
     exit_status.apply()
     return service
+
+
+def _warn_of_memory(node: NodeSettings) -> None:
+    """Warn if this node's queue, and its copies of the others', may outgrow the memory that there is."""
+    wanted, allowed = node.max_bytes * len(node.members), memory_bytes_max()
+    if wanted > allowed:
+        _log.warn(
+            "--max-bytes allows messages of {wanted} bytes on this node, for {members} members; this process may use "
+            "{allowed} bytes of memory: a system out of memory kills it",
+            wanted=wanted,
+            members=len(node.members),
+            allowed=allowed,
+        )
 
 
 def _tokens(settings: Settings) -> Tokens | None:
@@ -87,12 +126,26 @@ def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
         connections_max=settings.max_connections,
         received_bytes_max=passing_bytes_max,
         unread_bytes_max=passing_bytes_max,
+        idle_seconds_max=settings.idle_timeout_s,
     )
-    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None)
+
+    def listeners() -> list[IAddress]:
+        return door.hosts()
+
+    guard = CrossSiteGuard(frozenset(name.lower() for name in settings.hosts), listeners)
+    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None, guard)
     site = BoundedSite(rest.resource(), rest, reactor, limits)
-    return Door(
-        "http", "REST", settings.http, site, site.drain, lambda: site.connection_count, settings.max_connections
+    door = Door(
+        "http",
+        "REST",
+        settings.http,
+        site,
+        site.drain,
+        lambda: site.connection_count,
+        settings.max_connections,
+        partial(driver.count_refused, "http"),
     )
+    return door
 
 
 def _passing_bytes_max(node: NodeSettings) -> int:
@@ -104,7 +157,14 @@ def _line_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
     limits = LineLimits(max_message=settings.node.max_message, max_connections=settings.max_connections)
     factory = LineFactory(driver, reactor, limits, tokens.admit if tokens else None)
     return Door(
-        "line", "lines", settings.line, factory, factory.end, lambda: factory.connections, settings.max_connections
+        "line",
+        "lines",
+        settings.line,
+        factory,
+        factory.end,
+        lambda: factory.connections,
+        settings.max_connections,
+        partial(driver.count_refused, "line"),
     )
 
 
@@ -116,8 +176,7 @@ class NodeService(Service):
         reactor: ReactorBase,
         driver: Driver,
         doors: list[Door],
-        tokens: Tokens | None,
-        json_log: IO[Any] | None,
+        log: Log | None,
         exit_status: ExitStatus,
         cluster: Cluster | None = None,
         drain_notice_s: float = 0.0,
@@ -125,8 +184,7 @@ class NodeService(Service):
         self._reactor = reactor
         self._driver = driver
         self._doors = doors
-        self._tokens = tokens
-        self._json_log = json_log
+        self._log = log
         self._exit = exit_status
         self._cluster = cluster
         self._drain_notice_s = drain_notice_s
@@ -149,14 +207,33 @@ class NodeService(Service):
         """Tell peers this URL as the one at which they reach this node."""
         self._address = address
 
+    def heed_signals(self, files: Sequence[Reread]) -> None:
+        """Let no signal but those that ask for it end this process, from now on.
+
+        Args:
+            files: what SIGHUP reads again, besides the certificates of the doors.
+        """
+        certificates = [
+            Reread(door.option, "certificates", each, each.files.private_key)
+            for door in self._all_doors()
+            for each in door.certificates
+        ]
+        files = [*files, *certificates]
+        for file in files:
+            file.warn_of_readers()
+        on_signal(self._reactor, Signals.SIGHUP, lambda: reread_all(files))
+        on_signal(self._reactor, Signals.SIGUSR1, self._reopen_log)
+        for number in (Signals.SIGUSR2, Signals.SIGALRM):
+            on_signal(self._reactor, number, partial(_log.info, "{signal} does nothing here", signal=number.name))
+
     def _all_doors(self) -> list[Door]:
         return self._doors if self._cluster is None else [*self._doors, self._cluster.door]
 
     @override
     def setServiceParent(self, parent: Any) -> None:
         # The one moment at which a service sees its application, which twistd asks for its log observer.
-        if self._json_log is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, json_observer(self._json_log))
+        if self._log is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._log.observer)
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     @override
@@ -174,7 +251,6 @@ class NodeService(Service):
 
     def _ready(self) -> None:
         take_over_stopping(self._reactor, self._asked_to_stop)
-        on_hangup(self._reactor, self._reload)
         for door in self._all_doors():
             _log.info("{door} on {addresses}", door=door.name, addresses=", ".join(door.addresses()))
         is_alone = len(self._driver.members) == 1
@@ -217,16 +293,15 @@ class NodeService(Service):
         self._exit.status = status_failed
         self._reactor.callWhenRunning(self._stop)
 
-    def _reload(self) -> None:
-        if self._tokens is None:
-            _log.info("SIGHUP: there is no --token-file to read again")
-            return
+    def _reopen_log(self) -> None:
         try:
-            self._tokens.reread()
-        except BadTokens as error:
-            _log.error("--token-file: {why}; the tokens stay as they were", why=str(error))
+            is_file = self._log is not None and self._log.reopen()
+        except OSError as error:
+            _log.error("can't open {path} again: {why}", path=error.filename, why=error.strerror)
         else:
-            _log.info("--token-file: read again, tokens: {count}", count=len(self._tokens))
+            _log.info(
+                "SIGUSR1: the log file is open again" if is_file else "SIGUSR1: there is no log file to open again"
+            )
 
     def _left_badly(self, failure: Failure) -> None:
         _log.failure("could not leave in order", failure=failure)

@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 from attrs import frozen
 
 from dqtw.core.settings import NodeSettings
-from dqtw.options import BadOption, Option, by_name, closed, options
+from dqtw.options import BadOption, Option, by_name, closed, nearest, options
 from dqtw.process.memory import memory_bytes_max
-from dqtw.values import shown
+from dqtw.values import shown, url_key
 
 peer_listen_default: Final = "tcp:8081:interface=127.0.0.1"
 message_bytes_limit: Final = 2**30  # the longest body that the line protocol can announce
@@ -109,16 +109,18 @@ def _from_command_line(arguments: Mapping[str, Sequence[str]]) -> dict[str, Give
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
-    ours = {name: text for name, text in environment.items() if name.startswith("DQTW_")}
-    given = {
-        option.name: Given(option, f"--{option.name} ({option.variable})", _words(option, ours.pop(option.variable)))
-        for option in options
-        if option.variable in ours
-    }
-    unknown = sorted(name for name in ours if not _service_link.fullmatch(name))
+    ours = {name: text.rstrip("\r\n") for name, text in environment.items() if name.startswith("DQTW_")}
+    variables = {option.variable: option for option in options}
+    unknown = sorted(name for name in ours if name not in variables and not _service_link.fullmatch(name))
     if unknown:
-        raise BadOption(unknown[0], "no option has this environment variable")
-    return given
+        near = nearest(unknown[0].removeprefix("DQTW_"))
+        instead = f"; did you mean {by_name[near].variable}?" if near else ""
+        raise BadOption(unknown[0], f"no option has this environment variable{instead}")
+    return {
+        option.name: Given(option, f"--{option.name} ({variable})", _words(option, ours[variable]))
+        for variable, option in variables.items()
+        if ours.get(variable)  # an empty one counts as not given
+    }
 
 
 def _words(option: Option, text: str) -> tuple[str, ...]:
@@ -129,13 +131,15 @@ def _from_file(config: str, path: str) -> dict[str, Given]:
     table = _read_toml(config, path)
     unknown = sorted(table.keys() - by_name.keys() | table.keys() & {"config"})
     if unknown:
-        raise BadOption(config, f"{shown(path)} has the key {shown(unknown[0])}, which is no option of a file")
+        near = nearest(unknown[0])
+        instead = f"; did you mean {near}?" if near and near not in unknown else ""
+        raise BadOption(config, f"{shown(path)} has the key {shown(unknown[0])}, which is no option of a file{instead}")
     return {name: _from_key(by_name[name], f"--{name} ({path})", value) for name, value in table.items()}
 
 
 def _read_toml(config: str, path: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(path).read_bytes().decode())
+        return tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise BadOption(config, f"can't read {shown(path)}: {error.strerror}") from None
     except ValueError as error:  # no UTF-8, or no TOML
@@ -181,11 +185,14 @@ class _Checked:
         http, line = self._door("http"), self._door("line")
         if not http and not line:
             raise self._bad("http", "--http and --line are both none, so nobody could reach this node")
+        node = self._node()
+        peer_listen = self._one("peer-listen") or (peer_listen_default if node.peers else "")
+        self._check_cluster(peer_listen)
         return Settings(
-            node=self._node(),
+            node=node,
             http=http,
             line=line,
-            peer_listen=self._one("peer-listen") or (peer_listen_default if self._values["peer"] else ""),
+            peer_listen=peer_listen,
             max_connections=self._one("max-connections"),
             drain_notice_s=self._one("drain-notice"),
             idle_timeout_s=self._one("idle-timeout"),
@@ -220,14 +227,30 @@ class _Checked:
         )
 
     def _peers(self) -> dict[str, str]:
-        pairs = self._values["peer"]
-        names = [node for node, _ in pairs]
-        for node in names:
-            if node == self._one("node"):
-                raise self._bad("peer", f"{node!r} is this node itself")
-            if names.count(node) > 1:
+        pairs, own = self._values["peer"], self._one("node")
+        if pairs and not self._is_given("node"):
+            raise self._bad("node", "is needed with --peer; write which member this node is, such as --node=a")
+        names: dict[str, str] = {}
+        urls = {url_key(self._one("advertise")): own} if self._is_given("advertise") else {}
+        for node, url in pairs:
+            if node in names:
                 raise self._bad("peer", f"{node!r} is given twice")
-        return dict(pairs)
+            known = urls.setdefault(url_key(url), node)
+            if known != node:
+                raise self._bad("peer", f"{known!r} and {node!r} have the same URL, {url}")
+            names[node] = url
+        return {node: url for node, url in names.items() if node != own}  # all nodes may share one list
+
+    def _check_cluster(self, peer_listen: str) -> None:
+        """Refuse options of a cluster that would do nothing."""
+        if self._values["peer"]:
+            return
+        for name in ("advertise", "peer-ca", *([] if peer_listen else ["peer-secret-file"])):
+            if self._is_given(name):
+                raise self._bad(name, "does nothing without a --peer; name the other nodes, or leave it out")
+
+    def _is_given(self, name: str) -> bool:
+        return self._given[name].texts is not self._given[name].option.default
 
     def _copies(self, members: int) -> int:
         copies = self._one("copies")

@@ -1,9 +1,11 @@
 """``twistd dqtw``: the command line, and the service that it asks for."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import IO, Any, NoReturn, cast
+from getopt import GetoptError
+from typing import Any, NoReturn, cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
@@ -11,14 +13,16 @@ from twisted.python import usage
 from typing_extensions import override
 
 from dqtw import __version__, values
+from dqtw.help import help_text, instead_of_option, instead_of_word
 from dqtw.options import BadOption, Option, options
 from dqtw.process.garbage import collect_seldom
-from dqtw.process.logs import open_log
+from dqtw.process.logs import Log
 from dqtw.settings import Settings, read_settings
+from dqtw.values import shown
 
 
 def _taker(option: Option) -> Callable[..., None]:
-    """The method by which `usage.Options` hands one option's values over; one without a value is a flag."""
+    """Return the method by which `usage.Options` hands one option's values over; one without a value is a flag."""
 
     def take(self: "Options", text: str) -> None:
         self.given.setdefault(option.name, []).append(text)
@@ -26,9 +30,7 @@ def _taker(option: Option) -> Callable[..., None]:
     def say_yes(self: "Options") -> None:
         take(self, "yes")
 
-    taker = say_yes if option.kind is values.flag else take
-    taker.__doc__ = f"{option.help} [default: {option.default_shown}]" if taker is say_yes else option.help
-    return taker
+    return say_yes if option.kind is values.flag else take
 
 
 class Options(usage.Options):
@@ -39,17 +41,11 @@ class Options(usage.Options):
         settings: the settings that follow, once parsed.
     """
 
-    longdesc = (
-        "Each option can also come from an environment variable (--max-bytes: DQTW_MAX_BYTES; several values "
-        "are separated by spaces) or from a TOML file named by --config. The command line wins over the "
-        "environment, that over the file."
-    )
     settings: Settings
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.given: dict[str, list[str]] = {}
-        self.defaults.update({option.name: option.default_shown for option in options})
 
     def opt_version(self) -> NoReturn:
         """Display the version and exit."""
@@ -57,33 +53,66 @@ class Options(usage.Options):
         sys.exit(0)
 
     @override
+    def getUsage(self, width: int | None = None) -> str:
+        return help_text(width or shutil.get_terminal_size().columns)
+
+    @override
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except (usage.UsageError, BadOption) as error:
-            _refuse(error)
+            unknown = error.__context__
+            if isinstance(unknown, GetoptError) and unknown.msg.endswith("not recognized"):
+                _refuse(f"{error}: {instead_of_option(unknown.opt, self._names_of_twistd())}")
+            _refuse(str(error))
 
     @override
     def parseArgs(self, *leftover: str) -> None:
         if leftover:
-            raise usage.UsageError(f"{leftover[0]!r} is not an option")
+            raise usage.UsageError(f"{shown(leftover[0])} is not an option: {instead_of_word(leftover[0])}")
 
     @override
     def postOptions(self) -> None:
         self.settings = read_settings(self.given, os.environ)
         if self.settings.log_format == "json" and self._of_twistd("syslog"):
             raise BadOption("--log-format", "json lines can't go to twistd's --syslog")
-        if self.settings.log_format == "json" and self._daemon() and self._of_twistd("logfile") == "-":
-            raise BadOption("--log-format", "a daemon can't log to standard output")
+        if self._daemon() and self._of_twistd("logfile") == "-" and not self._of_twistd("syslog"):
+            raise BadOption("twistd --logfile", "a daemon can't log to standard output; name a file, or say twistd -n")
 
-    def open_json_log(self, reactor: ReactorBase) -> IO[Any] | None:
-        """Where twistd's options want log lines to go; None when twistd's own text lines are wanted."""
-        if self.settings.log_format == "text":
+    def open_log(self) -> Log | None:
+        """Return where twistd's options want log lines to go; None for syslog, which is twistd's to write.
+
+        Raises:
+            BadOption: the file can't be opened.
+        """
+        if self._of_twistd("syslog"):
             return None
-        return open_log(self._of_twistd("logfile"), reactor, daemon=self._daemon())
+        try:
+            return Log.open(self._of_twistd("logfile"), self.settings.log_format, daemon=self._daemon())
+        except OSError as error:
+            raise BadOption("twistd --logfile", f"can't write {shown(str(error.filename))}: {error.strerror}") from None
+
+    def check_places(self) -> None:
+        """See that twistd can work where it is told to; it would show a traceback.
+
+        Raises:
+            BadOption: it can't.
+        """
+        folder, pid_file = self._of_twistd("rundir"), self._of_twistd("pidfile")
+        if self._of_twistd("chroot"):  # what a path means is known only later
+            return
+        if folder and not os.path.isdir(folder):
+            raise BadOption("twistd --rundir", f"{shown(folder)} is not a directory")
+        if pid_file and not os.access(pid_file if os.path.exists(pid_file) else os.path.dirname(pid_file), os.W_OK):
+            raise BadOption(
+                "twistd --pidfile", f"can't write {shown(pid_file)}; name another file, or none: --pidfile="
+            )
 
     def _daemon(self) -> bool:
         return self.parent is not None and not self._of_twistd("nodaemon") and not self._of_twistd("debug")
+
+    def _names_of_twistd(self) -> set[str]:
+        return {name.rstrip("=") for name in self.parent.longOpt} if self.parent is not None else set()
 
     def _of_twistd(self, name: str) -> Any:
         return self.parent.get(name) if self.parent is not None else None
@@ -94,24 +123,24 @@ for _option in options:
 
 
 def makeService(config: Options) -> IService:  # noqa: N802
-    """The service that these options ask for, its doors listening already.
+    """Return the service that these options ask for, its listeners listening already.
 
-    They listen before twistd makes a daemon of itself, so that a port in use is told to the person who gave
-    the command. Nobody is answered before the reactor runs.
+    They listen before twistd makes a daemon of itself, so that whoever gave the command is told of a port in use. No
+    client is answered before the reactor runs.
     """
     from twisted.internet import reactor  # not sooner: twistd's --reactor chooses which
 
     from dqtw.service import build_service
 
     try:
-        log = config.open_json_log(cast(ReactorBase, reactor))
-        service = build_service(config.settings, cast(ReactorBase, reactor), log)
+        config.check_places()
+        service = build_service(config.settings, cast(ReactorBase, reactor), config.open_log())
     except BadOption as error:
-        _refuse(error)
+        _refuse(str(error))
     collect_seldom()
     return service
 
 
-def _refuse(error: Exception) -> NoReturn:
+def _refuse(why: str) -> NoReturn:
     """Leave with one line on standard error and status 1, where twistd would print its whole help first."""
-    raise SystemExit(f"dqtw: {' '.join(str(error).split())}")
+    raise SystemExit(f"dqtw: {' '.join(why.split())}")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from dqtw.core.message import is_node_id
+from dqtw.net.peer_url import check_peer_url
 
 Reader: TypeAlias = Callable[[str], object]
 
@@ -79,9 +80,14 @@ def read_seconds_or_zero(text: str) -> float:
 
 
 def read_node(text: str) -> str:
-    """A node's id."""
+    """Read a node's id.
+
+    Raises:
+        ValueError: the text is not such an id.
+    """
     if not is_node_id(text):
-        raise ValueError(f"{shown(text)} is not 1 to 63 of A-Z a-z 0-9 _ -")
+        instead = f"; write {shown(text.replace('.', '-'))}" if is_node_id(text.replace(".", "-")) else ""
+        raise ValueError(f"{shown(text)} is not 1 to 63 of A-Z a-z 0-9 _ -{instead}")
     return text
 
 
@@ -102,22 +108,36 @@ def read_copies(text: str) -> int | Literal["all"]:
 
 
 def read_url(text: str) -> str:
-    """The address of a peer endpoint."""
+    """Read the URL of a peer's listener.
+
+    Raises:
+        ValueError: this node can't connect to such a URL.
+    """
     try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not text.isprintable() or " " in text:
-        raise ValueError(f"{shown(text)} is not a URL such as http://10.0.0.2:8081")
+        check_peer_url(text)
+    except ValueError as error:
+        why = f": {error}" if str(error) else ""
+        raise ValueError(f"{shown(text)} is not a URL such as http://10.0.0.2:8081{why}") from None
     return text
 
 
+def url_key(url: str) -> tuple[str, int]:
+    """Return what a peer's URL leads to: URLs that are alike there name the same listener."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def read_peer(text: str) -> tuple[str, str]:
-    """``ID=URL``: another member and where its peer endpoint is."""
+    """Read ``ID=URL``: a member and the URL of its peer listener.
+
+    Raises:
+        ValueError: the text is not of that form.
+    """
     node, equals, url = text.partition("=")
     if not equals:
-        raise ValueError(f"{shown(text)} is not ID=URL")
+        raise ValueError(f"{shown(text)} is not ID=URL, such as b=http://10.0.0.2:8081")
+    if "," in url:
+        raise ValueError(f"{shown(text)} has a comma; give the option once for each peer, or spaces in a variable")
     return read_node(node), read_url(url)
 
 

@@ -79,7 +79,7 @@ class Node:
             raise SystemExit(f"{self.name} did not leave") from None
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
-        """Send one request; status 0 when nobody answers."""
+        """Send one request; status 0 when no node answers."""
         request = urllib.request.Request(self._url + path, body, method=method)
         try:
             with opener.open(request, timeout=patience_seconds) as answer:
@@ -145,7 +145,7 @@ def run(nodes: list[Node]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on."""
+    """Return ports on loopback that no process listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(each.getsockname()[1]) for each in sockets]
     for each in sockets:

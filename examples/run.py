@@ -94,7 +94,7 @@ class Example:
             f"--http=tcp:{http_port}:interface=127.0.0.1",
             f"--line=tcp:{line_port}:interface=127.0.0.1",
         )
-        ports = [int(self._wait_for("server", rf"{door} on 127\.0\.0\.1:(\d+)")) for door in ("REST", "lines")]
+        ports = [int(self._wait_for("server", rf"{each} on 127\.0\.0\.1:(\d+)")) for each in ("REST", "lines")]
         self._wait_for("server", "(is ready)")
         return ports[0], ports[1]
 

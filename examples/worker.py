@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A worker: takes tasks from a dqtw server over the line protocol and does them, for ever.
+"""A worker: gets tasks from a dqtw server over the line protocol and does them, for ever.
 
 A task is the name of a file in the input folder. Its result is two files in the output folder: NAME.gz, the file
 compressed, and NAME.sha256, the checksum of what was compressed, as ``sha256sum --check`` reads it.
@@ -15,6 +15,7 @@ import hashlib
 import os
 import secrets
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ class Refused(Exception):
 
 
 class Task(NamedTuple):
-    """One delivery: what is to be done, and the receipt that proves whose it is."""
+    """One delivery: what is to be done, and the receipt with which its worker acknowledges."""
 
     receipt: str
     attempt: int
@@ -47,14 +48,18 @@ class Task(NamedTuple):
 
 
 class Server:
-    """A connection to the line door. One command at a time: each is answered by one line, some by a body as well."""
+    """A connection to the server. One command at a time: each is answered by one line, some by a body as well."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, token: str = "", tls: ssl.SSLContext | None = None) -> None:
         self._socket = socket.create_connection((host, port), timeout=2 * wait_seconds)
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname=host)
         self._answers = self._socket.makefile("rb")
+        if token:
+            self._ask(f"AUTH {token}")
 
     def get(self, lease_s: float) -> Task | None:
-        """Wait for a task; None when there was none for a while."""
+        """Wait for a task; None if there was none for a while."""
         word, *words = self._ask(f"GET wait={wait_seconds} lease={lease_s}")
         if word == "EMPTY":
             return None
@@ -62,7 +67,7 @@ class Server:
         return Task(receipt, int(attempt), self._body(int(length)))
 
     def touch(self, receipt: str) -> None:
-        """The work goes on: start the lease anew."""
+        """Start the lease anew, as the work goes on."""
         self._ask(f"TOUCH {receipt}")
 
     def nack(self, receipt: str, delay_s: float) -> None:
@@ -70,7 +75,7 @@ class Server:
         self._ask(f"NACK {receipt} delay={delay_s}")
 
     def ack(self, receipt: str) -> None:
-        """The work is done. That also holds when another worker has done it and was first to say so."""
+        """Say that the work is done; it also is when another worker did it and was first to say so."""
         try:
             self._ask(f"ACK {receipt}")
         except Refused as refused:
@@ -81,7 +86,7 @@ class Server:
         self._socket.sendall(request.encode() + b"\r\n")
         line = self._answers.readline()
         if not line.endswith(b"\r\n"):
-            raise ConnectionError("the server hung up")
+            raise ConnectionError("the server closed the connection")
         words = line.decode().removesuffix("\r\n").split(" ")
         if words[0] == "ERR":
             raise Refused(words[1], " ".join(words[2:]))
@@ -90,11 +95,11 @@ class Server:
     def _body(self, length: int) -> bytes:
         body = self._answers.read(length + 2)
         if len(body) < length + 2:
-            raise ConnectionError("the server hung up")
+            raise ConnectionError("the server closed the connection")
         return body[:length]
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._answers.close()
         self._socket.close()
 
@@ -129,7 +134,7 @@ class Worker:
             say(f"done {name}")
 
     def _keeper(self, server: Server, task: Task) -> Callable[[], None]:
-        """What to call now and then during the work: it keeps the lease from ending."""
+        """Return a function to call now and then during the work: it keeps the lease from ending."""
         touched = time.monotonic()
 
         def keep() -> None:
@@ -142,7 +147,7 @@ class Worker:
 
     def _do(self, name: str, keep: Callable[[], None]) -> None:
         if name in ("", ".", "..") or Path(name).name != name:
-            raise ValueError("that is no file name")
+            raise ValueError("that is not a file name")
         digest = hashlib.sha256()
         with (
             (self._source / name).open("rb") as source,
@@ -179,20 +184,25 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    """Work, and connect again whenever the connection ends."""
+    """Work, and connect again when the connection ends."""
     parser = argparse.ArgumentParser(description="compresses files that a dqtw server names")
     parser.add_argument("source", type=Path, help="the folder the files are in")
     parser.add_argument("target", type=Path, help="the folder the results go to")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=7711, help="of the server's line door")
+    parser.add_argument("--port", type=int, default=7711, help="of the server's line listener (7711)")
+    parser.add_argument("--token-file", type=Path, help="its first word is the token to show ($DQTW_TOKEN)")
+    parser.add_argument("--tls", action="store_true", help="connect over TLS")
+    parser.add_argument("--ca", help="authorities that the server's certificate is checked against (the system's)")
     parser.add_argument(
         "--lease", type=float, default=60, help="seconds until a task whose worker is silent is another's"
     )
     arguments = parser.parse_args()
     worker = Worker(arguments.source, arguments.target, arguments.lease)
+    token = arguments.token_file.read_text().split()[0] if arguments.token_file else os.environ.get("DQTW_TOKEN", "")
+    tls = ssl.create_default_context(cafile=arguments.ca) if arguments.tls or arguments.ca else None
     while True:
         try:
-            server = Server(arguments.host, arguments.port)
+            server = Server(arguments.host, arguments.port, token, tls)
             try:
                 worker.work(server)
             finally:

@@ -1,27 +1,29 @@
 """The command ``python -m dqtw.check``."""
 
 import argparse
+import os
 import secrets
+import ssl
 import sys
 import time
 from pathlib import Path
 
-from dqtw.check.asking import Address
+from dqtw.check.asking import Access, Address
 from dqtw.check.history import History, Recorder
 from dqtw.check.judge import judge
 from dqtw.check.load import Habits, quiet_habits
-from dqtw.check.run import NotEmpty, Run
+from dqtw.check.run import CannotStart, Run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run or judge; the exit status: 0 when every promise was kept, 1 when not, 2 when it can't be told."""
+    """Run or judge, and return the exit status: 0 when every promise was kept, 1 when one was broken, 2 otherwise."""
     given = _parser().parse_args(arguments)
     try:
         if given.command == "run":
             _run(given)
         return _judge(given.history)
-    except (OSError, ValueError, NotEmpty) as error:
-        print(f"dqtw.check: {error}", file=sys.stderr)  # noqa: T201
+    except (OSError, ValueError, CannotStart) as error:
+        print(f"dqtw.check: cannot tell: {error}", file=sys.stderr)  # noqa: T201
         return 2
 
 
@@ -29,8 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dqtw.check", description="Check that a cluster loses no work.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="load a cluster, drain it, and judge what its clients saw")
-    run.add_argument("--http", nargs="+", action="extend", default=[], metavar="URL", help="REST doors")
-    run.add_argument("--line", nargs="+", action="extend", default=[], metavar="HOST:PORT", help="line doors")
+    run.add_argument("--http", nargs="+", action="extend", default=[], metavar="URL", help="REST listeners")
+    run.add_argument("--line", nargs="+", action="extend", default=[], metavar="HOST:PORT", help="line listeners")
     run.add_argument(
         "--node",
         nargs="+",
@@ -39,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="the nodes themselves, where those are proxies",
     )
+    run.add_argument("--token-file", metavar="FILE", help="its first line is the token to show ($DQTW_TOKEN)")
+    run.add_argument("--ca", metavar="FILE", help="authorities for https://… and tls://… (the system's)")
     run.add_argument("--seconds", type=float, default=60.0, help="how long the load lasts (60)")
     run.add_argument("--clients", type=int, default=20, help="how many at once (20)")
     run.add_argument("--seed", default=None, help="what the clients' choices are drawn from")
@@ -55,11 +59,12 @@ def _run(given: argparse.Namespace) -> None:
     nodes = [Address.parse(each, "http") for each in given.node] or addresses
     if not addresses:
         raise ValueError("say where the cluster is: --http or --line")
+    access = Access(_token(given.token_file), ssl.create_default_context(cafile=given.ca))
     seed = given.seed or secrets.token_hex(4)
-    print(f"seed {seed}", flush=True)  # noqa: T201
     with Path(given.history).open("w") as file:
-        run = Run(addresses, Recorder(file, quiet=given.quiet), secrets.token_hex(4), nodes)
+        run = Run(addresses, Recorder(file, quiet=given.quiet), secrets.token_hex(4), nodes, access)
         run.start(given.clients, quiet_habits if given.quiet else Habits(), seed)
+        print(f"seed {seed}", flush=True)  # noqa: T201
         time.sleep(given.seconds)
         run.finish()
 
@@ -68,7 +73,22 @@ def _judge(history: str) -> int:
     with Path(history).open() as lines:
         verdict = judge(History.read(lines))
     print(verdict.table())  # noqa: T201
-    return 1 if verdict.violations else 0
+    return verdict.status
+
+
+def _token(file: str | None) -> str:
+    """Return the token to show: the file's first word, or else from the environment; empty for none.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it has no token.
+    """
+    if file is None:
+        return os.environ.get("DQTW_TOKEN", "")
+    words = Path(file).read_text().split()
+    if not words:
+        raise ValueError(f"{file} has no token")
+    return words[0]
 
 
 if __name__ == "__main__":

@@ -1,35 +1,38 @@
-"""The two doors of a node, as a plain client uses them: requests out, answers in, one connection that is kept."""
+"""The two listeners of a node, as a plain client uses them: requests out, answers in, one connection that is kept."""
 
 import base64
 import json
 import socket
 from collections.abc import Callable, Sequence
-from http.client import HTTPConnection, HTTPException
-from typing import IO, Any
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import IO, Any, Final
 from urllib.parse import quote
 
 from attrs import define
 from typing_extensions import override
 
-from dqtw.check.asking import Address, Answer, ClientDoor, Get
+from dqtw.check.asking import Access, Address, Answer, ClientDoor, Get, NoStats
 from dqtw.check.history import Delivery
 
+no_access: Final = Access()
 
-def open_door(address: Address, timeout_s: float) -> ClientDoor:
-    """A client of that door; it connects when it is first used, and again after an error."""
-    return HttpDoor(address, timeout_s) if address.scheme == "http" else LineDoor(address, timeout_s)
+
+def open_door(address: Address, timeout_s: float, access: Access = no_access) -> ClientDoor:
+    """Return a client of that listener; it connects when it is first used, and again after an error."""
+    return (HttpDoor if address.is_http else LineDoor)(address, timeout_s, access)
 
 
 class _NotConnected(Exception):
-    """Nothing was sent."""
+    """Nothing was sent; the text says why."""
 
 
 @define
 class HttpDoor(ClientDoor):
-    """The REST door."""
+    """A client of the REST API."""
 
     address: Address
     timeout_s: float
+    access: Access = no_access
     _connection: HTTPConnection | None = None
     _headers: Any = None
 
@@ -45,17 +48,17 @@ class HttpDoor(ClientDoor):
     def get(self, get: Get) -> Answer:
         query = f"wait={get.wait_s}&lease={get.lease_s}" + ("&ack=now" if get.ack_now else "")
         if get.count_max == 1:
-            return self._ask(f"/get?{query}", b"", {}, self._delivery)
-        return self._ask(f"/get/batch?max={get.count_max}&{query}", b"", {}, _deliveries)
+            return self._ask(f"/get?{query}", b"", {}, lambda said: self._delivery(get, said))
+        return self._ask(f"/get/batch?max={get.count_max}&{query}", b"", {}, lambda said: _deliveries(get, said))
 
-    def _delivery(self, said: bytes) -> Answer:
+    def _delivery(self, get: Get, said: bytes) -> Answer:
         if not said:
             return Answer()
         head = self._headers
-        delivery = Delivery(
-            head["Dqtw-Id"], head["Dqtw-Receipt"], int(head["Dqtw-Attempt"]), float(head["Dqtw-Lease"]), _text(said)
-        )
-        return Answer(deliveries=(delivery,))
+        id, attempt = head["Dqtw-Id"], int(head["Dqtw-Attempt"])
+        # A message that is removed at delivery has neither receipt nor lease.
+        receipt, lease = head.get("Dqtw-Receipt", id), head.get("Dqtw-Lease", get.lease_s)
+        return Answer(deliveries=(Delivery(id, receipt, attempt, float(lease), _text(said)),))
 
     @override
     def remove(self, receipts: Sequence[str]) -> list[Answer]:
@@ -72,13 +75,17 @@ class HttpDoor(ClientDoor):
         return self._ask(f"/touch/{receipt}?lease={lease_s}", b"", {}, _done)
 
     @override
-    def stats(self) -> dict[str, Any] | None:
+    def stats(self) -> dict[str, Any]:
         try:
             status, said = self._exchange("GET", "/stats", b"", {})
-            return json.loads(said) if status == 200 else None
-        except (OSError, HTTPException, ValueError, _NotConnected):
+        except _NotConnected as error:
+            raise NoStats(f"{error}") from None
+        except (OSError, HTTPException) as error:
             self.close()
-            return None
+            raise NoStats(f"no answer: {error or type(error).__name__}") from None
+        if status != 200:
+            raise NoStats(f"it answered {status} {_code(said)}")
+        return _stats(said)
 
     @override
     def close(self) -> None:
@@ -99,7 +106,8 @@ class HttpDoor(ClientDoor):
     def _ask(self, path: str, body: bytes, headers: dict[str, str], read: Callable[[bytes], Answer]) -> Answer:
         try:
             status, said = self._exchange("POST", path, body, headers)
-            return read(said) if status < 300 else Answer(code=_code(said))
+            is_batch = said.startswith(b"[")  # also where all of it is refused
+            return read(said) if status < 300 or is_batch else Answer(code=_code(said))
         except _NotConnected:
             return Answer(code="refused")
         except (OSError, HTTPException, ValueError, KeyError):
@@ -108,7 +116,8 @@ class HttpDoor(ClientDoor):
 
     def _exchange(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = self._connected()
-        connection.request(method, path, body, headers)
+        shown = {"Authorization": f"Bearer {self.access.token}"} if self.access.token else {}
+        connection.request(method, path, body, {**headers, **shown})
         answer = connection.getresponse()
         self._headers, said = answer.headers, answer.read()
         if answer.will_close:
@@ -117,13 +126,19 @@ class HttpDoor(ClientDoor):
 
     def _connected(self) -> HTTPConnection:
         if self._connection is None:
-            connection = HTTPConnection(self.address.host, self.address.port, timeout=self.timeout_s)
+            connection = self._new()
             try:
                 connection.connect()
-            except OSError:
-                raise _NotConnected from None
+            except OSError as error:
+                raise _NotConnected(f"{error}") from None
             self._connection = connection
         return self._connection
+
+    def _new(self) -> HTTPConnection:
+        host, port = self.address.host, self.address.port
+        if self.address.is_encrypted:
+            return HTTPSConnection(host, port, timeout=self.timeout_s, context=self.access.context)
+        return HTTPConnection(host, port, timeout=self.timeout_s)
 
 
 def _done(said: object) -> Answer:  # noqa: ARG001  (only that it was answered counts)
@@ -138,14 +153,35 @@ def _code(said: bytes) -> str:
         return "proxy"
 
 
+def _stats(said: bytes) -> dict[str, Any]:
+    """Read the stats of a node.
+
+    Raises:
+        NoStats: something else than a dqtw node has written this.
+    """
+    try:
+        found = json.loads(said)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {"node", "incarnation", "queueSize"} <= found.keys():
+        raise NoStats("what answers there is not a dqtw node")
+    return found
+
+
 def _text(said: bytes) -> str:
     return said.decode("utf-8", "backslashreplace")
 
 
-def _deliveries(said: bytes) -> Answer:
+def _deliveries(get: Get, said: bytes) -> Answer:
     return Answer(
         deliveries=tuple(
-            Delivery(each["id"], each["receipt"], each["attempt"], each["lease"], _body(each))
+            Delivery(
+                each["id"],
+                each.get("receipt", each["id"]),
+                each["attempt"],
+                each.get("lease", get.lease_s),
+                _body(each),
+            )
             for each in json.loads(said)
         )
     )
@@ -157,10 +193,11 @@ def _body(item: dict[str, Any]) -> str:
 
 @define
 class LineDoor(ClientDoor):
-    """The line protocol's door; several requests go out at once, and are answered in order."""
+    """A client of the line protocol; several requests go out at once, and are answered in order."""
 
     address: Address
     timeout_s: float
+    access: Access = no_access
     _socket: socket.socket | None = None
     _file: IO[bytes] | None = None
 
@@ -184,7 +221,8 @@ class LineDoor(ClientDoor):
         _, receipt, attempt, length, *_ = line.split(" ")
         body = _text(self._read(int(length)))
         self._read(2)
-        return Answer(deliveries=(Delivery(receipt.rsplit(".", 1)[0], receipt, int(attempt), get.lease_s, body),))
+        id = receipt if get.ack_now else receipt.rsplit(".", 1)[0]  # a message that is removed already has no receipt
+        return Answer(deliveries=(Delivery(id, receipt, int(attempt), get.lease_s, body),))
 
     @override
     def remove(self, receipts: Sequence[str]) -> list[Answer]:
@@ -199,16 +237,21 @@ class LineDoor(ClientDoor):
         return self._ask([f"TOUCH {receipt} lease={lease_s}"], _done)[0]
 
     @override
-    def stats(self) -> dict[str, Any] | None:
-        found: dict[str, Any] = {}
+    def stats(self) -> dict[str, Any]:
+        bodies: list[bytes] = []
 
         def take(line: str) -> Answer:
-            found.update(json.loads(self._read(int(line.split(" ")[1]))))
+            bodies.append(self._read(int(line.removeprefix("STATS "))))
             self._read(2)
             return Answer()
 
-        self._ask(["STATS"], take)
-        return found or None
+        try:
+            answer = self._ask_connected(["STATS"], take)[0]
+        except _NotConnected as error:
+            raise NoStats(f"{error}") from None
+        if not bodies:
+            raise NoStats(f"it answered {answer.code}")
+        return _stats(bodies[0])
 
     @override
     def close(self) -> None:
@@ -218,13 +261,17 @@ class LineDoor(ClientDoor):
         self._file = self._socket = None
 
     def _ask(self, requests: list[str], read: Callable[[str], Answer]) -> list[Answer]:
+        try:
+            return self._ask_connected(requests, read)
+        except _NotConnected:
+            return [Answer(code="refused")] * len(requests)
+
+    def _ask_connected(self, requests: list[str], read: Callable[[str], Answer]) -> list[Answer]:
         answers: list[Answer] = []
         try:
             self._connected().sendall("".join(f"{request}\r\n" for request in requests).encode())
             for _ in requests:
                 answers.append(self._answer(read))  # noqa: PERF401  (those before a failure count)
-        except _NotConnected:
-            return [Answer(code="refused")] * len(requests)
         except (OSError, ValueError, KeyError, IndexError):
             self.close()
         return answers + [Answer(code="lost")] * (len(requests) - len(answers))
@@ -247,9 +294,29 @@ class LineDoor(ClientDoor):
     def _connected(self) -> socket.socket:
         if self._socket is None:
             try:
-                self._socket = socket.create_connection((self.address.host, self.address.port), self.timeout_s)
-            except OSError:
-                raise _NotConnected from None
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._socket = self._new()
+            except OSError as error:
+                raise _NotConnected(f"{error}") from None
             self._file = self._socket.makefile("rb")
+            if self.access.token:
+                self._authenticate()
         return self._socket
+
+    def _new(self) -> socket.socket:
+        connected = socket.create_connection((self.address.host, self.address.port), self.timeout_s)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.address.is_encrypted:
+            return self.access.context.wrap_socket(connected, server_hostname=self.address.host)
+        return connected
+
+    def _authenticate(self) -> None:
+        """Show the token on a new connection."""
+        assert self._socket is not None
+        try:
+            self._socket.sendall(f"AUTH {self.access.token}\r\n".encode())
+            refusal = self._answer(_done).code
+        except (OSError, IndexError) as error:
+            refusal = f"{error}"
+        if refusal:
+            self.close()
+            raise _NotConnected(f"AUTH was refused: {refusal}")

@@ -1,10 +1,10 @@
 """The judge of a history: what a cluster must never do, and whether this one did."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 from dqtw.check.history import History, Operation
 from dqtw.check.leases import Held, Leases, out_of_order, owner_of
@@ -35,20 +35,33 @@ class Finding:
 
 @frozen
 class Verdict:
-    """All findings, and what a reader wants to know besides."""
+    """All findings, and what a reader wants to know besides.
+
+    Attributes:
+        findings: each of them.
+        untold: why the history does not tell whether the promises were kept; empty when it does.
+        notes: figures.
+    """
 
     findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = field(default=())
+    untold: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def violations(self) -> tuple[Finding, ...]:
         """The findings that must not be."""
         return tuple(each for each in self.findings if each.is_violation)
 
+    @property
+    def status(self) -> int:
+        """Return 0 when every promise was kept, 1 when one was broken, 2 when the history does not tell."""
+        return 1 if self.violations else 2 if self.untold else 0
+
     def table(self) -> str:
         """All of it as a text."""
         lines = [f"{each.name:<44} {each.count:>7}  {_mark(each)}" for each in self.findings]
         lines += [f"    {each.name}: {example}" for each in self.violations for example in each.examples]
+        lines += [f"CANNOT TELL: {reason}" for reason in self.untold]
         return "\n".join([*lines, *self.notes])
 
 
@@ -70,8 +83,9 @@ def judge(history: History) -> Verdict:
     lost, in_doubt = case.lost()
     resurrected, lawful = case.delivered_after_removal()
     duplicates, excepted = case.duplicates()
+    unfinished = tuple(_unfinished(history))
     findings = (
-        _finding("lost", lost),
+        _finding("lost", lost, forbidden=not unfinished),
         _finding("unexpected", case.unexpected()),
         _finding("failed, but delivered", case.failed_but_delivered()),
         _finding("said to be unknown, but delivered", case.denied()),
@@ -79,12 +93,12 @@ def judge(history: History) -> Verdict:
         _finding("two leases at the same time", case.leases.overlapping(case.owners)),
         _finding("first deliveries out of order (quiet run)", order, forbidden=is_ordered),
         _finding("one push, two messages", duplicates),
-        _finding("run not finished, or messages left", case.unfinished()),
+        _finding("left after the drain", _left(history), forbidden=not unfinished),
         _finding("gone with a lost answer to ack=now", in_doubt, forbidden=False),
         _finding("acknowledged, again after a change of owner", lawful, forbidden=False),
         _finding("one key, two messages: the one exception", excepted, forbidden=False),
     )
-    return Verdict(findings, tuple(_notes(history)))
+    return Verdict(findings, (*unfinished, *_untested(history)), tuple(_notes(history)))
 
 
 def _finding(name: str, found: Iterable[str], *, forbidden: bool = True) -> Finding:
@@ -222,20 +236,38 @@ class _Case:
                 (excepted if keyed_in_doubt and changed else found).append(f"{body} is {', '.join(sorted(ids))}")
         return found, excepted
 
-    def unfinished(self) -> Iterator[str]:
-        """What keeps this history from being judged as a whole."""
-        if not self.history.finished:
-            yield "the history has no end"
-        elif self.history.serving_after_s is None:
-            yield "not every node served in time"
-        elif self.history.left != 0:
-            yield f"messages left after the drain: {self.history.left}"
+
+def _unfinished(history: History) -> Iterator[str]:
+    """Say what keeps this history from telling which messages were lost."""
+    if not history.finished:
+        yield "the history has no end"
+    elif history.serving_after_s is None:
+        yield "not every node served within a minute after the load"
+    elif history.left is None:
+        yield "not every node answered after the drain"
+
+
+def _left(history: History) -> Iterator[str]:
+    if history.left:
+        yield f"messages left after the drain: {history.left}"
+
+
+def _untested(history: History) -> Iterator[str]:
+    """Say what never worked in this history, so that nothing of it was tested."""
+    pushes = [each for each in history.operations if each.what == "push"]
+    if not any(push.result == "ok" for push in pushes):
+        refused = Counter(push.code for push in pushes).most_common()
+        yield "no push was accepted: " + (", ".join(f"{code} {count}" for code, count in refused) or "none was made")
+    elif not any(each.deliveries for each in history.operations):
+        yield "no message was delivered"
+    elif not any(each.result == "ok" and (each.what == "ack" or each.ack_now) for each in history.operations):
+        yield "no message was acknowledged"
 
 
 def _notes(history: History) -> Iterator[str]:
-    counts: dict[str, int] = defaultdict(int)
-    for operation in history.operations:
-        counts[f"{operation.what} {operation.result}" + (f" ({operation.code})" if operation.code else "")] += 1
+    counts = Counter(
+        f"{each.what} {each.result}" + (f" ({each.code})" if each.code else "") for each in history.operations
+    )
     yield "requests: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     yield f"messages delivered: {sum(len(each.deliveries) for each in history.operations)}"
     if history.faults:

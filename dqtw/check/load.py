@@ -9,12 +9,13 @@ from typing import Final
 from attrs import asdict, define, field, frozen
 from typing_extensions import override
 
-from dqtw.check.asking import Address, Answer, ClientDoor, Get
+from dqtw.check.asking import Access, Address, Answer, ClientDoor, Get
 from dqtw.check.doors import open_door
 from dqtw.check.history import Delivery, Recorder
 
 drain_batch: Final = 100
 pause_after_failure_s: Final = 0.1
+pause_s_max: Final = 1.0
 
 
 @frozen
@@ -71,12 +72,13 @@ class Doors:
     name: str
     recorder: Recorder
     timeout_s: float
+    access: Access
     _open: dict[Address, ClientDoor] = field(factory=dict)
 
     def at(self, address: Address) -> ClientDoor:
         """The client's connection to an address."""
         if address not in self._open:
-            self._open[address] = open_door(address, self.timeout_s)
+            self._open[address] = open_door(address, self.timeout_s, self.access)
         return self._open[address]
 
     def push(self, at: Address, labels: Sequence[str], key: str = "") -> list[Answer]:
@@ -132,6 +134,7 @@ class Client(threading.Thread):
         habits: how it behaves.
         seed: what its choices are drawn from.
         stop: set when it is to stop.
+        access: what the listeners ask of it.
     """
 
     def __init__(
@@ -142,24 +145,32 @@ class Client(threading.Thread):
         habits: Habits,
         seed: str,
         stop: threading.Event,
+        access: Access,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._addresses = addresses
         self._habits = habits
         self._random = random.Random(seed)  # noqa: S311  (no secret)
         self._stopping = stop
-        self._doors = Doors(name, recorder, habits.timeout_s)
+        self._doors = Doors(name, recorder, habits.timeout_s, access)
         self._count = 0
+        self._failures = 0  # in a row
 
     @override
     def run(self) -> None:
         try:
             while not self._stopping.is_set():
                 answer = self._push() if self._random.random() < self._habits.pushes else self._work()
-                pause_s = pause_after_failure_s if answer.code else self._habits.think_s
-                self._stopping.wait(self._random.random() * pause_s)
+                self._stopping.wait(self._random.random() * self._pause_s(answer))
         finally:
             self._doors.close()
+
+    def _pause_s(self, answer: Answer) -> float:
+        """Return the longest pause after this answer; it doubles with each failure in a row."""
+        self._failures = self._failures + 1 if answer.code else 0
+        if not answer.code:
+            return self._habits.think_s
+        return min(pause_after_failure_s * 2.0 ** min(self._failures - 1, 10), pause_s_max)
 
     def _any(self) -> Address:
         return self._random.choice(list(self._addresses))
@@ -216,20 +227,29 @@ class Client(threading.Thread):
                 pass  # died at work
 
 
-def drain(addresses: Sequence[Address], recorder: Recorder, left: Callable[[], int | None], seconds: float) -> None:
+def drain(
+    addresses: Sequence[Address],
+    recorder: Recorder,
+    left: Callable[[], int | None],
+    seconds: float,
+    access: Access,
+) -> None:
     """Get and acknowledge everything, through every address in turn, until nothing is left.
 
     Args:
         addresses: where to ask.
         recorder: writes the history.
-        left: how many messages are left, as far as anybody knows.
+        left: how many messages are left; None when a node does not report it.
         seconds: to give up after.
+        access: what the listeners ask of a client.
     """
-    doors = Doors("drain", recorder, Habits().timeout_s)
+    doors = Doors("drain", recorder, Habits().timeout_s, access)
     deadline = time.monotonic() + seconds
     found = 1
     while (found or left() != 0) and time.monotonic() < deadline:
         found = sum(_drain_one(doors, address) for address in addresses)
+        if not found:
+            time.sleep(pause_after_failure_s)
     doors.close()
 
 

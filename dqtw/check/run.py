@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from typing import Any, Final
 
 from attrs import Factory, define, field
 from typing_extensions import override
 
-from dqtw.check.asking import Address
-from dqtw.check.doors import open_door
+from dqtw.check.asking import Access, Address, NoStats
+from dqtw.check.doors import no_access, open_door
 from dqtw.check.history import Recorder, Sight
 from dqtw.check.load import Client, Habits, drain
 
@@ -17,18 +18,19 @@ look_every_s: Final = 0.2
 look_timeout_s: Final = 2.0
 serving_s_max: Final = 60.0
 drain_s_max: Final = 120.0
+drain_unserved_s_max: Final = 10.0  # where a node is missing, the drain can't reach everything
 
 
-class NotEmpty(Exception):
-    """The queue is in use: what is on it would be taken off."""
+class CannotStart(Exception):
+    """A run would say nothing, or would do harm; the text says why."""
 
 
 class Watch(threading.Thread):
     """Asks one address again and again what the node behind it says of itself."""
 
-    def __init__(self, address: Address, recorder: Recorder, stop: threading.Event) -> None:
+    def __init__(self, address: Address, recorder: Recorder, stop: threading.Event, access: Access) -> None:
         super().__init__(name=f"watch {address}", daemon=True)
-        self._door = open_door(address, look_timeout_s)
+        self._door = open_door(address, look_timeout_s, access)
         self._recorder = recorder
         self._stopping = stop
 
@@ -36,9 +38,8 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while not self._stopping.wait(look_every_s):
             begun = self._recorder.now()
-            stats = self._door.stats()
-            if stats is not None:
-                self._recorder.sight(Sight.read(begun, self._recorder.now(), stats))
+            with suppress(NoStats):
+                self._recorder.sight(Sight.read(begun, self._recorder.now(), self._door.stats()))
         self._door.close()
 
 
@@ -51,12 +52,14 @@ class Run:
         nodes: where each node itself is asked how it is: the same, unless clients come through a proxy.
         recorder: writes the history.
         name: what the clients' names begin with, unlike any other run against this queue.
+        access: what the listeners ask of a client.
     """
 
     addresses: list[Address]
     recorder: Recorder
     name: str
     nodes: list[Address] = field(default=Factory(lambda self: self.addresses, takes_self=True))
+    access: Access = no_access
     _stop: threading.Event = field(factory=threading.Event)
     _stop_watching: threading.Event = field(factory=threading.Event)
     _clients: list[Client] = field(factory=list)
@@ -66,21 +69,24 @@ class Run:
         """Let the clients come.
 
         Raises:
-            NotEmpty: there are messages on the queue.
+            CannotStart: an address does not lead to a node, or there are messages on the queue.
         """
-        if any(stats["queueSize"] for stats in self._stats()):
-            raise NotEmpty("there are messages on the queue, which this would take off: use one that is empty")
+        stats, failures = self._looks({*self.addresses, *self.nodes})
+        if failures:
+            raise CannotStart("; ".join(f"{address}: {why}" for address, why in sorted(failures.items(), key=str)))
+        if any(each["queueSize"] for each in stats):
+            raise CannotStart("there are messages on the queue, which this would take off: use one that is empty")
         for address in self.nodes:
             self.watch(address)
         for number in range(clients):
             name = f"{self.name}.{number}"
-            client = Client(name, self.addresses, self.recorder, habits, f"{seed} {number}", self._stop)
+            client = Client(name, self.addresses, self.recorder, habits, f"{seed} {number}", self._stop, self.access)
             self._clients.append(client)
             client.start()
 
     def watch(self, address: Address) -> None:
         """Note from now on what the node at this address says of itself."""
-        watch = Watch(address, self.recorder, self._stop_watching)
+        watch = Watch(address, self.recorder, self._stop_watching, self.access)
         self._watches.append(watch)
         watch.start()
 
@@ -96,7 +102,8 @@ class Run:
         """Let the clients go, wait until every node serves, drain, and end the history."""
         self._let_go()
         serving_after_s = wait_until(self._all_serve, serving_s_max)
-        drain(self.addresses, self.recorder, self.left, drain_s_max)
+        seconds = drain_unserved_s_max if serving_after_s is None else drain_s_max
+        drain(self.addresses, self.recorder, self.left, seconds, self.access)
         self._stop_watching.wait(2 * look_every_s)  # one more look at each
         self._look_away()
         self.recorder.end(serving_after_s, self.left())
@@ -116,28 +123,29 @@ class Run:
         for watch in self._watches:
             watch.join()
 
-    def _stats(self) -> list[dict[str, object]]:
-        """What every node says of itself that answers."""
-        doors = [open_door(address, look_timeout_s) for address in self.nodes]
-        found = [door.stats() for door in doors]
-        for door in doors:
-            door.close()
-        return [stats for stats in found if stats is not None]
+    def _looks(self, addresses: Iterable[Address]) -> tuple[list[dict[str, Any]], dict[Address, str]]:
+        """Return the stats of the nodes behind these addresses, and why the others reported none."""
+        found, failures = list[dict[str, Any]](), dict[Address, str]()
+        for address in addresses:
+            with closing(open_door(address, look_timeout_s, self.access)) as door:
+                try:
+                    found.append(door.stats())
+                except NoStats as error:
+                    failures[address] = f"{error}"
+        return found, failures
 
     def _all_serve(self) -> bool:
-        stats = self._stats()
-        return len(stats) == len(self.nodes) and all(each["state"] == "serving" for each in stats)
+        stats, failures = self._looks(self.nodes)
+        return not failures and all(each["state"] == "serving" for each in stats)
 
     def left(self) -> int | None:
-        """How many messages are left on all nodes; None when one of them does not answer."""
-        stats = self._stats()
-        if len(stats) < len(self.nodes):
-            return None
-        return sum({str(each["node"]): int(str(each["queueSize"])) for each in stats}.values())
+        """Return how many messages are left on all nodes; None when one of them does not answer."""
+        stats, failures = self._looks(self.nodes)
+        return None if failures else sum({each["node"]: int(each["queueSize"]) for each in stats}.values())
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> float | None:
-    """How long it took until the condition came true; None: it did not in that time."""
+    """Return how long it took until the condition came true; None if it did not in that time."""
     begun = time.monotonic()
     while not condition():
         if time.monotonic() - begun > seconds:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from dqtw.core.errors import Refusal
+from dqtw.core.errors import BadRequest, Refusal
 from dqtw.core.message import Message, MessageId, Receipt, content_type_default
 
 wait_max_s = 30.0
@@ -110,6 +110,27 @@ class Batch:
 
 
 Forwardable: TypeAlias = Command | Batch
+
+
+def check_lengths(command: Command, longest_s: float) -> None:
+    """Check the lease or the delay that a client's command asks for; what a peer forwards was checked by that peer.
+
+    Args:
+        command: the command.
+        longest_s: the longest lease or delay of this node, in seconds.
+
+    Raises:
+        BadRequest: it is longer.
+    """
+    match command:
+        case Get(lease_s=float() as length_s) | Touch(lease_s=float() as length_s):
+            name = "lease"
+        case Nack(delay_s=length_s):
+            name = "delay"
+        case _:
+            return
+    if length_s > longest_s:
+        raise BadRequest(f"{name}: {length_s:.15g} seconds are more than --max-lease, which is {longest_s:.15g}")
 
 
 class State(Enum):

@@ -19,7 +19,7 @@ answer_late_s: Final = 1.0  # past its time a push is answered by then, whatever
 
 AnswerTo = Callable[[int, Outcome], None]
 
-_in_doubt: Final = "taken back here, but a peer may hold it still; retry with the same key"
+_in_doubt: Final = "taken back here, but a peer may hold it still"
 
 
 @define
@@ -257,7 +257,7 @@ class Pushes:
         self._withdrawn.clear()
         self._deadlines = Deadlines()
         for tickets in requests:
-            self._answer_all(tickets, Uncertain("this node was replaced; retry with the same key"))
+            self._answer_all(tickets, Uncertain("this node was replaced before all peers had it"))
 
     def next_deadline(self) -> float | None:
         """When `pop_due` is next needed."""

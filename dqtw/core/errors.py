@@ -5,7 +5,14 @@ or elsewhere, may help), and a peer's fault (never shown to a client). Each refu
 the doors map codes to their own statuses and invent none.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+quoted_chars_max: Final = 60  # of a client's own words, in a refusal
+
+
+def quote(text: str) -> str:
+    """Return a client's word as a refusal may repeat it: quoted, bounded, in plain ASCII."""
+    return ascii(text if len(text) <= quoted_chars_max else f"{text[:quoted_chars_max]}...")
 
 
 class DqtwError(Exception):
@@ -49,6 +56,12 @@ class Unauthorized(ClientFault):
     code = "unauthorized"
 
 
+class CrossSite(ClientFault):
+    """A page of another site, or a prefetch, made a browser send the request."""
+
+    code = "cross_site"
+
+
 class NotFound(ClientFault):
     """No such path on this server."""
 
@@ -71,6 +84,12 @@ class TooLarge(ClientFault):
     """The message exceeds what this node takes."""
 
     code = "too_large"
+
+
+class UnsupportedEncoding(ClientFault):
+    """The body is encoded (compressed, say) in a way that this server does not undo; nothing was stored."""
+
+    code = "unsupported_encoding"
 
 
 class KeyReused(ClientFault):
@@ -114,7 +133,7 @@ class Unreplicated(NotNow):
 
 
 class Uncertain(NotNow):
-    """Whether the request took effect can't be known; a push may be retried with the same key."""
+    """Whether the request took effect can't be known; without a key, a repeated push may be a second message."""
 
     code = "uncertain"
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from attrs import field, frozen
 
-from dqtw.core.errors import BadRequest
+from dqtw.core.errors import BadRequest, quote
 
 body_bytes_default_max: Final = 1024 * 1024
 content_type_chars_max: Final = 255
@@ -52,11 +52,13 @@ class MessageId(NamedTuple):
         """Read an id.
 
         Raises:
-            BadRequest: the text is no id.
+            BadRequest: the text is not an id.
         """
         found = _id_pattern.fullmatch(text)
         if found is None:
-            raise BadRequest("that is no message id")
+            is_receipt = _receipt_pattern.fullmatch(text)
+            hint = ", but a receipt, which is an id with one part more" if is_receipt else ""
+            raise BadRequest(f"{quote(text)} is not a message id{hint}")
         return cls(found[1], found[2], int(found[3]))
 
 
@@ -74,11 +76,12 @@ class Receipt(NamedTuple):
         """Read a receipt.
 
         Raises:
-            BadRequest: the text is no receipt.
+            BadRequest: the text is not a receipt.
         """
         found = _receipt_pattern.fullmatch(text)
         if found is None:
-            raise BadRequest("that is no receipt")
+            hint = ", but a message id; a receipt comes with a delivery" if _id_pattern.fullmatch(text) else ""
+            raise BadRequest(f"{quote(text)} is not a receipt{hint}")
         return cls(MessageId(found[1], found[2], int(found[3])), found[4])
 
 
@@ -93,7 +96,7 @@ def parse_id_or_receipt(text: str) -> MessageId:
     try:
         return Receipt.parse(text).id
     except BadRequest:
-        raise BadRequest("that is neither a receipt nor a message id") from None
+        raise BadRequest(f"{quote(text)} is neither a receipt nor a message id") from None
 
 
 @frozen(eq=False)

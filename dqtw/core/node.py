@@ -23,10 +23,11 @@ from dqtw.core.commands import (
     Outcome,
     Push,
     Touch,
+    check_lengths,
 )
 from dqtw.core.doubt import Doubt, patience_s
 from dqtw.core.effects import Answer, Effect, Event, Level, Reply
-from dqtw.core.errors import OwnerDown, Refusal, Starting
+from dqtw.core.errors import BadRequest, OwnerDown, Refusal, Starting
 from dqtw.core.exchange import Exchanges
 from dqtw.core.favours import Favours
 from dqtw.core.forwarding import Forwarding, forward_timeout_s
@@ -96,7 +97,12 @@ class Node:
 
     def command(self, now: float, ticket: int, command: Command) -> None:
         """Do what a client asks; its answer is an effect, of this call or of a later one."""
-        self.tick(now)  # what is due goes to who has waited for it, not to who comes now
+        self.tick(now)  # what is due goes to the requests that have waited for it, not to this one
+        try:
+            check_lengths(command, self.settings.max_lease_s)
+        except BadRequest as refusal:
+            self.answer(ticket, refusal)
+            return
         self._carry_out(now, ticket, command)
         self._turn(now)
 

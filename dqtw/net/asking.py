@@ -1,4 +1,7 @@
-"""How the REST door asks the node: for many things at once, and for a client who may go away."""
+"""How the REST API asks the node: for many things at once, and for a client that may go away.
+
+A refusal of the node is returned as an outcome. So a refusal that is raised comes from the listener itself.
+"""
 
 from collections.abc import Sequence
 from typing import cast
@@ -12,6 +15,14 @@ from dqtw.driver import Driver, Ticket
 from dqtw.net.http_request import BoundedRequest
 
 
+async def ask(driver: Driver, command: Command) -> Outcome:
+    """Ask for one thing. Cancelling withdraws it."""
+    try:
+        return await driver.ask(command)
+    except Refusal as refusal:
+        return refusal
+
+
 def ask_all(driver: Driver, commands: Sequence[Command | Refusal]) -> Deferred[list[Outcome]]:
     """Ask for all in this turn; fires with one outcome for each, in their order. A refusal is its own outcome.
 
@@ -20,10 +31,10 @@ def ask_all(driver: Driver, commands: Sequence[Command | Refusal]) -> Deferred[l
     return _Batch(driver, commands).outcomes
 
 
-async def ask_while_watched(driver: Driver, request: BoundedRequest, get: Get) -> Delivered:
-    """Wait for messages only as long as it would be noticed if the client went away.
+async def ask_while_watched(driver: Driver, request: BoundedRequest, get: Get) -> Outcome:
+    """Wait for messages only as long as this server would notice that the client went away.
 
-    After that, what is ready is delivered, but nothing is waited for: it would be leased to nobody.
+    After that, what is ready is delivered, but nothing is waited for: nothing is leased to a client that may be gone.
     """
     if request.is_unwatched:
         get = evolve(get, wait_s=0.0)
@@ -31,9 +42,11 @@ async def ask_while_watched(driver: Driver, request: BoundedRequest, get: Get) -
     if get.wait_s > 0:
         request.when_unwatched(asked.cancel)
     try:
-        return cast(Delivered, await asked)
+        return await asked
     except CancelledError:
         return Delivered()
+    except Refusal as refusal:
+        return refusal
 
 
 class _Batch:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -16,8 +16,9 @@ from zope.interface import implementer
 
 from dqtw.core.errors import Busy, Framing, Refusal, RequestTimeout, TooLarge
 from dqtw.net.http_head import check_header_line, is_folded
-from dqtw.net.http_request import BoundedRequest, answer_headers, phrase
-from dqtw.wire.problem import Answer, problem
+from dqtw.net.http_request import BoundedRequest, answer_headers
+from dqtw.net.tcp import keep_prompt
+from dqtw.wire.problem import Answer, phrase, problem
 
 if TYPE_CHECKING:
     from dqtw.net.http import BoundedSite
@@ -32,7 +33,8 @@ class Phase(Enum):
     IDLE = "idle"
     HEAD = "head"
     BODY = "body"
-    ANSWERING = "answering"  # the only one without a deadline: who may wait, and how long, is the node's to say
+    ANSWERING = "answering"  # the only one without a deadline: the node decides who may wait, and how long
+    SENDING = "sending"  # the answer is complete, and its rest waits until the client has read what was written
     CLOSING = "closing"  # what is due is still written, what comes is thrown away
 
 
@@ -43,10 +45,12 @@ class BoundedChannel(http.HTTPChannel):
     Attributes:
         phase: what it is about now.
         deadline: when the phase must be over, in the clock's seconds.
+        local_address: the address at which the connection came in.
     """
 
     site: "BoundedSite"
     requests: list[BoundedRequest]
+    local_address: IAddress
     transport: Any  # there is one in every call but the constructor's
     _networkProducer: Any  # noqa: N815  (the transport again, or Twisted's stand-in for one that can't be paused)
 
@@ -54,9 +58,12 @@ class BoundedChannel(http.HTTPChannel):
         super().__init__()
         self.phase = Phase.IDLE
         self.deadline = inf
-        self._began = 0.0
+        self._is_one_too_many = False
+        self._began = 0.0  # the time of the request's first byte
         self._received_bytes = 0  # what this connection holds of the site's budgets
         self._unread_bytes = 0
+        self._unsent = memoryview(b"")  # what is not written yet of a large answer
+        self._sending: http.Request | None = None  # the request that is done when this has been written
         self._input_ended = False
 
     # What the connection brings
@@ -69,13 +76,16 @@ class BoundedChannel(http.HTTPChannel):
         self.maxHeaders = limits.header_count_max
         self._optimisticEagerReadSize = limits.pipelined_bytes_max
         super().connectionMade()
-        self._enter(Phase.IDLE, limits.idle_seconds_max)
-        if not self.site.has_room_for(self):
-            self.refuse(Busy("this server has no room for another connection"))
+        keep_prompt(self.transport)
+        self.local_address = self.transport.getHost()
+        self._began = self._now()
+        self._is_one_too_many = not self.site.has_room_for(self)
+        self._enter(Phase.IDLE, limits.head_seconds_max if self._is_one_too_many else limits.idle_seconds_max)
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.phase = Phase.CLOSING
+        self._unsent = memoryview(b"")
         self._release_received()
         self._release_unread()
         self.site.forget(self)
@@ -90,7 +100,7 @@ class BoundedChannel(http.HTTPChannel):
         super().dataReceived(data)
 
     def readConnectionLost(self) -> None:  # noqa: N802
-        """The client sends no more: what it has asked is still answered, but nothing waits for it any longer."""
+        """Note that the client sends no more: what it has asked is still answered, but nothing waits for it."""
         self._input_ended = True
         if self.phase is Phase.CLOSING:
             self.transport.loseConnection()
@@ -99,11 +109,11 @@ class BoundedChannel(http.HTTPChannel):
         self._close_if_drained()
 
     def writeConnectionLost(self) -> None:  # noqa: N802
-        """We have told the client that nothing more comes; it is given time to read it."""
+        """Do nothing: the client knows that nothing more comes, and has time to read what did."""
 
     @property
     def unwatched(self) -> bool:
-        """Whether nobody would notice if the client went away."""
+        """True if this server would not notice that the client went away."""
         return self._input_ended or sum(map(len, self._dataBuffer)) > self._optimisticEagerReadSize
 
     # A request, piece by piece
@@ -143,6 +153,10 @@ class BoundedChannel(http.HTTPChannel):
         request = self.requests[-1]
         try:
             request.take_head(self._command, self._path, self._version)
+            if self._is_one_too_many:
+                self._is_one_too_many = not self.site.has_room_for(self)  # another may have closed meanwhile
+            if self._is_one_too_many and not self.site.gate.is_served_at_the_limit(request):
+                raise _busy()
             request.body_bytes_max = self.site.gate.body_bytes_max(request)
             if self.length is not None and self.length > request.body_bytes_max:
                 raise _too_large(request)
@@ -155,23 +169,27 @@ class BoundedChannel(http.HTTPChannel):
     @override
     def checkPersistence(self, request: BoundedRequest, version: bytes) -> bool:
         options = b",".join(request.headers(b"Connection")).lower().split(b",")
-        if version == b"HTTP/1.1" and not self.site.draining and b"close" not in map(bytes.strip, options):
+        may_stay = version == b"HTTP/1.1" and not (self.site.draining or self._is_one_too_many)
+        if may_stay and b"close" not in map(bytes.strip, options):
+            request.setHeader(b"Keep-Alive", self.site.keep_alive)
             return True
         request.setHeader(b"Connection", b"close")
         return False
 
     def takes(self, request: BoundedRequest, count: int) -> bool:
-        """Whether so many bytes more of the request's body are taken; if not, it has been refused."""
+        """Return True if so many bytes more of the request's body are taken; if not, it has been refused."""
         if self.phase is Phase.CLOSING:
             return False
-        if len(request.received) + count > request.body_bytes_max:
+        limits, received = self.site.limits, len(request.received) + count
+        if received > request.body_bytes_max:
             self.refuse(_too_large(request))
             return False
-        counted = max(0, len(request.received) + count - self.site.limits.free_body_bytes) - self._received_bytes
+        counted = max(0, received - limits.free_body_bytes) - self._received_bytes
         if not self.site.received.take(counted):
             self.refuse(Busy("this server holds as many unanswered bodies as it may"))
             return False
         self._received_bytes += counted
+        self.deadline = self._began + limits.request_seconds_max + received / limits.body_bytes_per_second_min
         return True
 
     @override
@@ -194,16 +212,35 @@ class BoundedChannel(http.HTTPChannel):
     # Answers, and whether the client reads them
 
     @override
+    def write(self, data: bytes) -> None:
+        if len(data) <= self.site.limits.piece_bytes:
+            self.transport.write(data)
+        else:
+            self._unsent = memoryview(data)
+            self._send_on()
+
+    def _send_on(self) -> None:
+        """Write the next pieces of a large answer, until the client has to read before more can be written."""
+        size = self.site.limits.piece_bytes
+        while self._unsent and not self._waitingForTransport:
+            piece, self._unsent = self._unsent[:size], self._unsent[size:]
+            self.transport.write(bytes(piece))
+
+    @override
     def requestDone(self, request: http.Request) -> None:
         limits = self.site.limits
         self._release_received()
+        if self._unsent:
+            self._sending = request
+            self._enter(Phase.SENDING, limits.answer_seconds_max)
+            return
         self._enter(Phase.IDLE, limits.answer_seconds_max if self._waitingForTransport else limits.idle_seconds_max)
         super().requestDone(request)
         self._close_if_drained()
 
     @override
     def pauseProducing(self) -> None:
-        """The client does not read: no request of its is looked at until it does."""
+        """Look at no further request until the client reads."""
         super().pauseProducing()
         self.paused = True
         self._networkProducer.pauseProducing()
@@ -218,14 +255,20 @@ class BoundedChannel(http.HTTPChannel):
         self.paused = False
         self._release_unread()
         super().resumeProducing()
-        if self.phase is Phase.IDLE:
+        self._send_on()
+        if self._sending is not None:
+            self._enter(Phase.SENDING, self.site.limits.answer_seconds_max)
+            if not self._unsent:
+                request, self._sending = self._sending, None
+                self.requestDone(request)
+        elif self.phase is Phase.IDLE:
             self._enter(Phase.IDLE, self.site.limits.idle_seconds_max)
             self.dataReceived(b"")
             self._close_if_drained()
 
     @override
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(Framing("that is no HTTP/1.1 request"))
+        self.refuse(Framing("this is not an HTTP/1.1 request"))
 
     def refuse(self, refusal: Refusal, status: HTTPStatus | None = None) -> None:
         """Answer a request that can't be followed any further, and close.
@@ -235,6 +278,7 @@ class BoundedChannel(http.HTTPChannel):
         """
         if self.phase is Phase.CLOSING:
             return
+        self.site.gate.count_refused(refusal.code)
         self._write(problem(refusal, status))
         self._networkProducer.unregisterProducer()
         self._release_received()
@@ -252,24 +296,33 @@ class BoundedChannel(http.HTTPChannel):
         super().loseConnection()
 
     def overdue(self) -> None:
-        """The phase has taken too long."""
-        if self.phase in (Phase.HEAD, Phase.BODY):
+        """End a phase that has taken too long."""
+        if self._is_one_too_many and self.phase in (Phase.IDLE, Phase.HEAD):
+            self.refuse(_busy())
+        elif self.phase in (Phase.HEAD, Phase.BODY):
             self.refuse(RequestTimeout("the request did not arrive whole in time"))
         elif self.phase is Phase.IDLE and not self._waitingForTransport:
             self.loseConnection()
         else:
             self.transport.abortConnection()
 
+    def give_way(self) -> None:
+        """Close at once, for a newer connection."""
+        if self.phase is not Phase.CLOSING:
+            self.site.gate.count_refused(Busy.code)
+        self.transport.abortConnection()
+
     def finish_up(self) -> None:
         """Close as soon as no request is under way."""
         self.persistent = False
         for request in self.requests:
             request.setHeader(b"Connection", b"close")
+            request.responseHeaders.removeHeader(b"Keep-Alive")
         if self.phase is Phase.IDLE:
             self.loseConnection()
 
     def _write(self, answer: Answer) -> None:
-        lines = [b"HTTP/1.1 %d %s" % (answer.status, phrase(answer.status)), b"Connection: close"]
+        lines = [b"HTTP/1.1 %d %s" % (answer.status, phrase(answer.status).encode()), b"Connection: close"]
         lines += [f"{name}: {value}".encode() for name, value in answer_headers(answer)]
         head_only = getattr(self, "_command", b"") == b"HEAD"
         self.transport.write(b"\r\n".join([*lines, b"", b"" if head_only else answer.body]))
@@ -281,12 +334,13 @@ class BoundedChannel(http.HTTPChannel):
     def _close_if_drained(self) -> None:
         if not self._input_ended or self.paused or self._busyReceiving:
             return
-        if self.phase not in (Phase.ANSWERING, Phase.CLOSING):
+        if self.phase not in (Phase.ANSWERING, Phase.SENDING, Phase.CLOSING):
             self.loseConnection()
 
     def _begin(self) -> None:
-        self._began = self._now()
-        self._enter(Phase.HEAD, self.site.limits.head_seconds_max)
+        if not self._is_one_too_many:
+            self._began = self._now()
+        self._enter(Phase.HEAD, self._began + self.site.limits.head_seconds_max - self._now())
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self.phase = phase
@@ -302,6 +356,10 @@ class BoundedChannel(http.HTTPChannel):
 
     def _now(self) -> float:
         return self.site.clock.seconds()
+
+
+def _busy() -> Busy:
+    return Busy("this server has as many connections as it may")
 
 
 def _too_large(request: BoundedRequest) -> TooLarge:

@@ -1,4 +1,4 @@
-"""What a request's head must look like before anything is done for it (RFC 9112).
+"""Checks of a request's head before anything is done for it (RFC 9112).
 
 twisted.web takes several forms that a proxy in front may read differently; here they are refused.
 """
@@ -13,13 +13,13 @@ from dqtw.core.errors import BadRequest, Framing, NotFound, TooLarge
 length_digits_max: Final = 18
 
 _target_pattern = re.compile(rb"[\x21-\x7e]+")
-_absolute_pattern = re.compile(rb"https?://[^/?#@]+([/?].*)?", re.IGNORECASE)
+_absolute_pattern = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 _host_pattern = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]*")
 _control_pattern = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def is_folded(line: bytes) -> bool:
-    """Whether the line goes on from the header line before, as was once allowed."""
+    """Return True if a line continues the header line before it, as was once allowed."""
     return line[:1] in (b" ", b"\t")
 
 
@@ -38,7 +38,7 @@ def check_header_line(line: bytes) -> None:
 
 
 def check_framing(version: bytes, lengths: Sequence[bytes], codings: Sequence[bytes]) -> None:
-    """Check what says where the body ends, given every Content-Length and every Transfer-Encoding.
+    """Check the headers that say where the body ends: every Content-Length and every Transfer-Encoding.
 
     Raises:
         Framing: it could be read in more than one way.
@@ -52,7 +52,7 @@ def check_framing(version: bytes, lengths: Sequence[bytes], codings: Sequence[by
 
 
 def check_host(version: bytes, hosts: Sequence[bytes]) -> None:
-    """Check the Host headers; their value is used for nothing.
+    """Check the Host headers.
 
     Raises:
         Framing: there is none in HTTP/1.1, more than one, or one that names no host.
@@ -60,28 +60,34 @@ def check_host(version: bytes, hosts: Sequence[bytes]) -> None:
     if len(hosts) > 1 or (not hosts and version == b"HTTP/1.1"):
         raise Framing("a request has exactly one Host header")
     if any(_host_pattern.fullmatch(host) is None for host in hosts):
-        raise Framing("that is no Host")
+        raise Framing("the Host header does not name a host")
+
+
+def authority_of(target: bytes) -> bytes | None:
+    """Return the host and port that an absolute URI names as a request's target; None for any other target."""
+    absolute = None if target.startswith(b"/") else _absolute_pattern.fullmatch(target)
+    return None if absolute is None else absolute[1]
 
 
 def origin_form(target: bytes) -> bytes:
-    """The path and query of a request target, which may be an absolute URI (RFC 9112, 3.2.2).
+    """Return the path and query of a request target, which may be an absolute URI (RFC 9112, 3.2.2).
 
     Raises:
-        Framing: the target is neither of these, nor the ``*`` of OPTIONS.
+        Framing: the target is neither a path nor an absolute URI, nor the ``*`` of OPTIONS.
     """
     absolute = _absolute_pattern.fullmatch(target)
     if absolute is not None:
-        rest = absolute[1] or b""
+        rest = absolute[2] or b""
         target = rest if rest.startswith(b"/") else b"/" + rest
     if _target_pattern.fullmatch(target) is None or b"#" in target:
         raise Framing("the request target holds what may not be there")
     if target != b"*" and not target.startswith(b"/"):
-        raise Framing("the request target is no path")
+        raise Framing("the request target is not a path")
     return target
 
 
 def path_segments(path: bytes) -> list[bytes]:
-    """The decoded segments of a path that starts with a slash.
+    """Return the decoded segments of a path that starts with a slash.
 
     Raises:
         BadRequest: it is not UTF-8, or an encoded slash would change what it names.

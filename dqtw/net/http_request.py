@@ -3,28 +3,23 @@
 """One HTTP request whose body stays in memory, within the limit of its path."""
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
+from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from typing_extensions import override
 
-from dqtw.core.errors import Refusal
-from dqtw.net.http_head import check_framing, check_host, origin_form, path_segments
-from dqtw.wire.problem import Answer, Header, internal_problem, problem
+from dqtw.core.errors import Framing, Refusal
+from dqtw.net.http_head import authority_of, check_framing, check_host, origin_form, path_segments
+from dqtw.wire.problem import Answer, Header, internal_problem, phrase, problem
 
 if TYPE_CHECKING:
     from dqtw.net.http_channel import BoundedChannel
 
 
-def phrase(status: int) -> bytes:
-    """The words beside a status; Twisted's own table lacks some."""
-    return HTTPStatus(status).phrase.encode()
-
-
 def answer_headers(answer: Answer) -> list[Header]:
-    """All headers of an answer. A 204 has neither a type nor a length (RFC 9110, 8.6)."""
+    """Return all headers of an answer. A 204 has neither a type nor a length (RFC 9110, 8.6)."""
     headers = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), *answer.headers]
     if answer.status != http.NO_CONTENT:
         headers.append(("Content-Length", str(len(answer.body))))
@@ -38,6 +33,8 @@ class BoundedRequest(server.Request):
 
     Attributes:
         query: the raw query string.
+        host: the host, and perhaps port, that the client means: of an absolute target, else of the Host header; empty
+            if an HTTP/1.0 client names none.
         body_bytes_max: how large this request's body may be, from its head.
         received: the body's bytes until now.
         answer_bytes: how large the answer's body is.
@@ -50,6 +47,7 @@ class BoundedRequest(server.Request):
     def __init__(self, channel: "BoundedChannel", *args: Any, **kwargs: Any) -> None:
         super().__init__(channel, *args, **kwargs)
         self.query = b""
+        self.host = b""
         self.body_bytes_max = 0
         self.received: bytes | bytearray = b""
         self.answer_bytes = 0
@@ -63,16 +61,25 @@ class BoundedRequest(server.Request):
         """
         self.method, self.clientproto = method, version
         check_framing(version, self.headers(b"Content-Length"), self.headers(b"Transfer-Encoding"))
-        check_host(version, self.headers(b"Host"))
+        hosts = self.headers(b"Host")
+        check_host(version, hosts)
         self.uri = origin_form(target)
+        if self.uri == b"*" and method != b"OPTIONS":
+            raise Framing("the request target * is for OPTIONS alone")
+        self.host = authority_of(target) or b"".join(hosts)
         self.path, _, self.query = self.uri.partition(b"?")
 
+    @property
+    def local_address(self) -> IAddress:
+        """The address at which the connection came in."""
+        return self._channel.local_address
+
     def headers(self, name: bytes) -> list[bytes]:
-        """Every value of one header, in their order."""
+        """Return every value of one header, in their order."""
         return list(self.requestHeaders.getRawHeaders(name, []))
 
     def take_body(self) -> bytes:
-        """The whole body, once: the request keeps no second copy while it waits."""
+        """Return the whole body, once: the request keeps no second copy while it waits."""
         body, self.received = self.received, b""
         return bytes(body)
 
@@ -87,33 +94,33 @@ class BoundedRequest(server.Request):
 
     @property
     def is_unwatched(self) -> bool:
-        """Whether nobody would notice if the client went away.
+        """True if this server would not notice that the client went away.
 
-        That is so when it has ended its side of the connection, or has sent so much ahead that reading stopped.
+        That is so when the client has ended its side of the connection, or has sent so much ahead that reading stopped.
         """
         return self._channel.unwatched
 
     def when_unwatched(self, call: Callable[[], None]) -> None:
-        """Call at most once, when from then on nobody would notice if the client went away."""
+        """Call at most once, when this server would no longer notice that the client went away."""
         self._call_unwatched = call
 
     def unwatched(self) -> None:
-        """Tell whoever wanted to know that the client is no longer watched."""
+        """Make the call that waits for the client to be no longer watched."""
         call, self._call_unwatched = self._call_unwatched, None
         if call is not None:
             call()
 
     def answer(self, answer: Answer) -> bytes:
-        """Set status and headers; what is returned is the body, to be written."""
+        """Set status and headers, and return the body, to be written."""
         self.answer_bytes = len(answer.body)
-        self.setResponseCode(int(answer.status), phrase(answer.status))
+        self.setResponseCode(int(answer.status), phrase(answer.status).encode())
         for name, value in answer_headers(answer):
             self.setHeader(name, value)
         return answer.body
 
     @override
     def gotLength(self, length: int | None) -> None:
-        """Make no file for the body: it is kept in `received`."""
+        """Make no file for the body, which is kept in `received`."""
 
     @override
     def handleContentChunk(self, data: bytes) -> None:
@@ -128,6 +135,7 @@ class BoundedRequest(server.Request):
             self.prepath, self.postpath = [], path_segments(self.path)
             self.render(self.site.resource)
         except Refusal as refusal:
+            self._channel.site.gate.count_refused(refusal.code)
             self._finish(problem(refusal))
         except Exception:
             self.processingFailed(Failure())

@@ -10,7 +10,7 @@ from typing_extensions import override
 from dqtw.core.errors import Busy
 from dqtw.driver import Clock, Driver
 from dqtw.net.line_connection import LineConnection
-from dqtw.net.line_limits import LineLimits
+from dqtw.net.line_limits import LineLimits, listener_name
 from dqtw.net.time_limit import TimeLimit
 from dqtw.wire.line_answers import render_refusal
 
@@ -55,7 +55,7 @@ class LineFactory(Factory):
     @override
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if len(self._connections) >= self.limits.max_connections:
-            return _Crowded()
+            return _Crowded(self.driver)
         connection = LineConnection(self)
         self._connections.add(connection)
         return connection
@@ -102,10 +102,14 @@ class LineFactory(Factory):
 
 
 class _Crowded(Protocol):
-    """One client too many."""
+    """The connection of one client too many."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
 
     @override
     def connectionMade(self) -> None:
         assert self.transport is not None
+        self._driver.count_refused(listener_name, Busy.code)
         self.transport.write(render_refusal(Busy("this server has as many connections as it may")))
         self.transport.loseConnection()

@@ -12,15 +12,17 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
+from dqtw import __version__
 from dqtw.core.commands import Command, Delivered, Get, Outcome, Push
 from dqtw.core.errors import Framing, Refusal, RequestTimeout, Unauthorized
 from dqtw.driver import Driver
-from dqtw.net.line_limits import LineLimits
+from dqtw.net.line_limits import LineLimits, listener_name
 from dqtw.net.line_order import Due, DueAnswers, Kind, kind_of
-from dqtw.net.line_stream import Stream, can_half_close, keep_prompt
+from dqtw.net.line_stream import Stream, can_half_close
+from dqtw.net.tcp import keep_prompt
 from dqtw.net.time_limit import TimeLimit
 from dqtw.wire.line import LineParser
-from dqtw.wire.line_answers import help_text, ok, pong, render_refusal, render_stats
+from dqtw.wire.line_answers import help_text, ok, pong, render_hello, render_refusal, render_stats
 from dqtw.wire.line_requests import Auth, Request, Simple
 
 unparsed_bytes_max: Final = 64 * 1024  # how much is read ahead of a request that must wait; then one read more
@@ -134,7 +136,7 @@ class LineConnection(Protocol):
             self._stream.abortConnection()
             return
         limit_s = self._door.limits.request_s
-        self._refuse(RequestTimeout(f"a request must arrive whole within {limit_s:g} seconds"))
+        self._refuse(RequestTimeout(f"{self._parser.missing} did not come within {limit_s:g} seconds"))
         self.end()
 
     def hang_up(self) -> None:
@@ -147,6 +149,8 @@ class LineConnection(Protocol):
             return
         self._write_due()  # first, as this tells whether the client reads
         starved = self._start_requests()
+        if starved and self._half_closed and self._parser.mid_request:
+            self._refuse(Framing(f"the input ended: {self._parser.missing} did not come"))
         self._write_due()
         if not self._due and (self._ending or (starved and self._half_closed)):
             self._close()
@@ -200,6 +204,8 @@ class LineConnection(Protocol):
                 self._due.say(pong)
             case Simple.HELP:
                 self._due.say(help_text)
+            case Simple.HELLO:
+                self._due.say(self._hello())
             case Simple.STATS:
                 self._due.say(render_stats(self._driver.stats()))
             case Simple.QUIT:
@@ -209,15 +215,20 @@ class LineConnection(Protocol):
             case _:
                 self._submit(request, kind)
 
+    def _hello(self) -> bytes:
+        needs_auth = self._door.authenticate is not None
+        return render_hello(__version__, self._door.limits.max_message, needs_auth=needs_auth)
+
     def _authenticate(self, request: Auth) -> None:
         authenticate = self._door.authenticate
         if authenticate is None or authenticate(request.token):
             self._parser.locked = False
             self._due.say(ok)
         else:
-            self._refuse(Unauthorized("no such token"))
+            self._refuse(Unauthorized("the token is not one of this server's"))
 
     def _refuse(self, refusal: Refusal) -> None:
+        self._driver.count_refused(listener_name, refusal.code)
         self._due.say(render_refusal(refusal))
         if isinstance(refusal, Framing):
             self._ending = True
@@ -225,7 +236,8 @@ class LineConnection(Protocol):
     def _submit(self, command: Command, kind: Kind) -> None:
         if self._half_closed and isinstance(command, Get):
             command = evolve(command, wait_s=0.0)
-        due = self._due.start(kind, len(command.body) if isinstance(command, Push) else 0)
+        body_bytes = len(command.body) if isinstance(command, Push) else 0
+        due = self._due.start(kind, body_bytes, ack_now=isinstance(command, Get) and command.ack_now)
         due.ticket = self._driver.submit(command, partial(self._answered, due))
 
     def _answered(self, due: Due, outcome: Outcome) -> None:

@@ -1,13 +1,17 @@
-"""What the clients of a line door may cost."""
+"""What the clients of a line listener may cost."""
+
+from typing import Final
 
 from attrs import frozen
 
 from dqtw.core.message import body_bytes_default_max
 
+listener_name: Final = "line"  # under which refusals are counted
+
 
 @frozen(kw_only=True)
 class LineLimits:
-    """What the clients of a line door may cost.
+    """What the clients of a line listener may cost.
 
     Attributes:
         max_message: the largest body that is taken, in bytes.

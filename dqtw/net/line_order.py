@@ -59,19 +59,21 @@ class Due:
     Attributes:
         kind: how it stands to those around it.
         held_bytes: what it keeps in memory: a body on its way to the node, or the answer's.
+        ack_now: the request is a get whose message is removed at delivery.
         answer: the outcome, or the bytes that say it; None as long as there is none.
         ticket: by which the driver knows it.
     """
 
     kind: Kind
     held_bytes: int = 0
+    ack_now: bool = False
     answer: Outcome | bytes | None = None
     ticket: Ticket = 0
 
     def pieces(self) -> tuple[bytes, ...]:
-        """The answer, to be written."""
+        """Return the answer, to be written."""
         assert self.answer is not None
-        return (self.answer,) if isinstance(self.answer, bytes) else render(self.answer)
+        return (self.answer,) if isinstance(self.answer, bytes) else render(self.answer, ack_now=self.ack_now)
 
 
 class DueAnswers:
@@ -99,9 +101,9 @@ class DueAnswers:
             return False
         return kind in _joins[self._last_kind]
 
-    def start(self, kind: Kind, held_bytes: int) -> Due:
+    def start(self, kind: Kind, held_bytes: int, *, ack_now: bool = False) -> Due:
         """Make a place for the answer of a request that goes to the node."""
-        due = Due(kind, held_bytes)
+        due = Due(kind, held_bytes, ack_now)
         self._append(due)
         self.in_flight += 1
         self._last_kind = kind
@@ -109,7 +111,7 @@ class DueAnswers:
 
     def say(self, answer: bytes) -> None:
         """Put an answer that is known already behind all others."""
-        self._append(Due(Kind.AT_ONCE, len(answer), answer))
+        self._append(Due(Kind.AT_ONCE, len(answer), answer=answer))
 
     def answer(self, due: Due, outcome: Outcome) -> None:
         """This one is answered; it is written when all before it are."""

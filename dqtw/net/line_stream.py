@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from twisted.internet.interfaces import IHalfCloseableDescriptor, INegotiated, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableDescriptor, INegotiated
 
 
 class Stream(Protocol):
@@ -17,14 +17,6 @@ class Stream(Protocol):
     def loseWriteConnection(self) -> None: ...  # noqa: D102, N802
     def loseConnection(self) -> None: ...  # noqa: D102, N802
     def abortConnection(self) -> None: ...  # noqa: D102, N802
-
-
-def keep_prompt(transport: object) -> None:
-    """Send answers without delay, and find out when a silent client's machine is gone."""
-    tcp = ITCPTransport(transport, None)
-    if tcp is not None:
-        tcp.setTcpNoDelay(True)
-        tcp.setTcpKeepAlive(True)
 
 
 def can_half_close(transport: object) -> bool:

@@ -1,8 +1,9 @@
-"""The values of the REST door as JSON schemas (2020-12), for its description."""
+"""The values of the REST API as JSON schemas (2020-12), for its description."""
 
 from typing import Any, Final
 
 from dqtw.core.commands import State, batch_count_max, get_count_max
+from dqtw.core.health import Check
 from dqtw.core.message import content_type_chars_max, key_chars_max
 from dqtw.wire.problem import statuses
 from dqtw.wire.values import seconds_chars_max
@@ -15,7 +16,7 @@ _seconds = {"type": "number", "minimum": 0}
 
 
 def reference(name: str) -> Schema:
-    """A reference to one of `schemas`."""
+    """Return a reference to one of `schemas`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -41,20 +42,21 @@ def _either(*schemas: Schema) -> Schema:
     return {"oneOf": list(schemas)}
 
 
-_body_forms = {"text": {"type": "string"}, "base64": {"type": "string", "contentEncoding": "base64"}}
+_base64 = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?"
+_body_forms = {"text": {"type": "string"}, "base64": _text(_base64) | {"contentEncoding": "base64"}}
 _pushed = {
     "id": reference("MessageId"),
     "copies": {"type": "integer", "minimum": 1},
     "members": {"type": "integer", "minimum": 1},
 }
+_ok = {"ok": {"const": True}}
 _push_options = {"type": reference("ContentType"), "key": reference("Key")}
 _delivery = {
-    "receipt": reference("Receipt"),
     "id": reference("MessageId"),
     "attempt": {"type": "integer", "minimum": 1},
-    "lease": _seconds,
     "type": reference("ContentType"),
 }
+_lease = {"receipt": reference("Receipt"), "lease": _seconds}
 _health = {
     "ok": {"type": "boolean"},
     "reasons": {"type": "array", "items": {"type": "string"}},
@@ -71,6 +73,7 @@ _inspected = {
     "type": reference("ContentType"),
     "age": _seconds,
 }
+_overview_names = ("name", "version", "description", "openapi", "health", "stats")
 _problem = {
     "type": {"const": "about:blank"},
     "title": {"type": "string"},
@@ -89,20 +92,31 @@ schemas: Final[dict[str, Schema]] = {
     "Key": {"type": "string", "minLength": 1, "maxLength": key_chars_max},
     "Pushed": _object(_pushed),
     "Duplicate": _object(_pushed | {"duplicate": {"const": True}}),
-    "Refused": _object({"code": {"enum": sorted(statuses)}, "detail": {"type": "string"}}),
+    "PushedItem": _object(_ok | _pushed),
+    "DuplicateItem": _object(_ok | _pushed | {"duplicate": {"const": True}}),
+    "RefusedItem": _object({"ok": {"const": False}, "code": {"enum": sorted(statuses)}, "detail": {"type": "string"}}),
     "PushItem": _either(*(_object({form: schema}, optional=_push_options) for form, schema in _body_forms.items())),
     "PushBatch": _array(reference("PushItem"), batch_count_max),
     "PushBatchAnswer": _array(
-        _either(reference("Pushed"), reference("Duplicate"), reference("Refused")), batch_count_max
+        _either(reference("PushedItem"), reference("DuplicateItem"), reference("RefusedItem")), batch_count_max
     ),
     "GetBatchAnswer": _array(
-        _either(*(_object(_delivery | {form: schema}) for form, schema in _body_forms.items())), get_count_max
+        _either(
+            *(
+                _object(_delivery | lease | {form: schema})
+                for form, schema in _body_forms.items()
+                for lease in (_lease, {})  # with ack=now a delivery has none
+            )
+        ),
+        get_count_max,
     ),
     "AckBatch": _array(reference("ReceiptOrId"), batch_count_max),
-    "AckBatchAnswer": _array(_either(_object({"ok": {"const": True}}), reference("Refused")), batch_count_max),
+    "AckBatchAnswer": _array(_either(_object(_ok), reference("RefusedItem")), batch_count_max),
     "Inspected": _object(_inspected),
     "Health": _object(_health),
+    "AllHealth": _object({check.value: reference("Health") for check in Check}),
     "Stats": {"type": "object"},
     "Description": {"type": "object", "required": ["openapi", "info", "paths"]},
+    "Overview": _object({name: {"type": "string"} for name in _overview_names}),
     "Problem": _object(_problem),
 }

@@ -36,31 +36,68 @@ class BadSecret(Exception):
 
 
 class PeerSecret:
-    """What all nodes of a cluster know and nobody else does."""
+    """What all nodes of a cluster know and nobody else does.
 
-    def __init__(self, secret: bytes) -> None:
-        self._keyed = hmac.new(secret, digestmod=sha256)
+    While it is changed there are two: this node signs with the first, and accepts what is signed with either.
+    """
+
+    def __init__(self, *secrets: bytes) -> None:
+        self._keyed = _keyed(secrets)
+        self._path: Path | None = None
 
     @classmethod
     def read(cls, path: Path) -> "PeerSecret":
-        """Read the file; white space around the secret does not count.
+        """Read the file: one secret a line; white space around it does not count.
 
         Raises:
-            BadSecret: it can't be read, or is too short to be one.
+            BadSecret: it can't be read, or a line is too short to be a secret, or there are more than two.
         """
-        try:
-            secret = path.read_bytes().strip()
-        except OSError as error:
-            raise BadSecret(f"can't read {str(path)!r}: {error.strerror}") from None
-        if len(secret) < secret_bytes_min:
-            raise BadSecret(f"{str(path)!r} has a secret of fewer than {secret_bytes_min} bytes")
-        return cls(secret)
+        secret = cls()
+        secret._path = path
+        secret.reread()
+        return secret
+
+    def reread(self) -> None:
+        """Read the file again; a failure leaves the secrets as they were.
+
+        Raises:
+            BadSecret: as above.
+        """
+        if self._path is not None:
+            self._keyed = _keyed(_read_secrets(self._path))
+
+    def __len__(self) -> int:
+        return len(self._keyed)
 
     def mac(self, *parts: str) -> str:
-        """The HMAC-SHA256 over parts that have no newline in them."""
-        keyed = self._keyed.copy()
-        keyed.update("\n".join(parts).encode())
-        return keyed.hexdigest()
+        """Return the HMAC-SHA256 over parts that have no newline in them."""
+        return _mac(self._keyed[0], parts)
+
+    def made(self, mac: str, *parts: str) -> bool:
+        """Return True if the HMAC over these parts was made with one of the secrets."""
+        return sum(hmac.compare_digest(mac, _mac(keyed, parts)) for keyed in self._keyed) > 0  # no early end
+
+
+def _keyed(secrets: Sequence[bytes]) -> "tuple[hmac.HMAC, ...]":
+    return tuple(hmac.new(secret, digestmod=sha256) for secret in secrets)
+
+
+def _mac(keyed: "hmac.HMAC", parts: Sequence[str]) -> str:
+    keyed = keyed.copy()
+    keyed.update("\n".join(parts).encode())
+    return keyed.hexdigest()
+
+
+def _read_secrets(path: Path) -> list[bytes]:
+    try:
+        secrets = [line.strip() for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise BadSecret(f"can't read {str(path)!r}: {error.strerror}") from None
+    if len(secrets) not in (1, 2):
+        raise BadSecret(f"{str(path)!r} has {len(secrets)} lines; it must have one secret, or two while it is changed")
+    if min(map(len, secrets)) < secret_bytes_min:
+        raise BadSecret(f"{str(path)!r} has a secret of fewer than {secret_bytes_min} bytes")
+    return secrets
 
 
 @frozen
@@ -115,7 +152,8 @@ class Signer:
     def sign(self, path: str, to: str, body: Data) -> Credentials:
         """Show knowledge of the secret to the node ``to``, for a request of this path and body."""
         time_ms, nonce, digest = int(self._wall_s() * 1000), self._entropy(nonce_bytes).hex(), _digest(body)
-        return Credentials(time_ms, nonce, digest, _request_mac(self._secret, path, to, time_ms, nonce, digest))
+        mac = self._secret.mac(*_request_parts(path, to, time_ms, nonce, digest))
+        return Credentials(time_ms, nonce, digest, mac)
 
     def check_head(self, asked: Credentials, status: int, values: Sequence[bytes]) -> str:
         """Judge an answer by its head; the digest that its body must have.
@@ -127,7 +165,7 @@ class Signer:
         if found is None:
             raise PeerFault("the answer shows no knowledge of this cluster's secret")
         digest, mac = found[1].decode(), found[2].decode()
-        if not hmac.compare_digest(mac, _answer_mac(self._secret, asked, status, digest)):
+        if not self._secret.made(mac, *_answer_parts(asked, status, digest)):
             raise PeerFault("the answer's HMAC is wrong")
         return digest
 
@@ -156,8 +194,7 @@ class Verifier:
             Unauthorized: the asker does not know the secret, or the request is too old.
         """
         shown = Credentials.parse(values)
-        mac = _request_mac(self._secret, path, to, shown.time_ms, shown.nonce, shown.digest)
-        if not hmac.compare_digest(shown.mac, mac):
+        if not self._secret.made(shown.mac, *_request_parts(path, to, shown.time_ms, shown.nonce, shown.digest)):
             raise Unauthorized("the request's HMAC is wrong: are the nodes' secrets the same?")
         if must_be_fresh:
             self._check_time(shown)
@@ -177,7 +214,7 @@ class Verifier:
     def sign(self, asked: Credentials, status: int, body: Data) -> str:
         """Show knowledge of the secret to the asker: the header's value."""
         digest = _digest(body)
-        return f"{digest} {_answer_mac(self._secret, asked, status, digest)}"
+        return f"{digest} {self._secret.mac(*_answer_parts(asked, status, digest))}"
 
     def _check_time(self, shown: Credentials) -> None:
         off_ms = shown.time_ms - self._now_ms()
@@ -231,9 +268,9 @@ def _digest(body: Data) -> str:
     return sha256(body).hexdigest()
 
 
-def _request_mac(secret: PeerSecret, path: str, to: str, time_ms: int, nonce: str, digest: str) -> str:
-    return secret.mac("dqtw peer request", "POST", path, to, str(time_ms), nonce, digest)
+def _request_parts(path: str, to: str, time_ms: int, nonce: str, digest: str) -> tuple[str, ...]:
+    return "dqtw peer request", "POST", path, to, str(time_ms), nonce, digest
 
 
-def _answer_mac(secret: PeerSecret, asked: Credentials, status: int, digest: str) -> str:
-    return secret.mac("dqtw peer answer", asked.mac, str(status), digest)
+def _answer_parts(asked: Credentials, status: int, digest: str) -> tuple[str, ...]:
+    return "dqtw peer answer", asked.mac, str(status), digest

@@ -30,10 +30,14 @@ _lone_verbs = frozenset({"ask", "open", "forward"})  # outside of any session, w
 
 
 class Answering(Protocol):
-    """Who does what peers ask."""
+    """What does what peers ask."""
 
     def peer_asks(self, request: PeerRequest, replied: Callable[[PeerAnswer], None]) -> None:
         """Do it; ``replied`` is called once, in a later reactor turn."""
+        ...
+
+    def count_refused(self, listener: str, code: str) -> None:
+        """Count a request that a listener refused, by the refusal's code."""
         ...
 
 
@@ -79,8 +83,16 @@ class PeerDoor:
         """Make what listens on the peer endpoint."""
         return BoundedSite(cast(IResource, self.app.resource()), self, clock, limits)
 
+    def is_served_at_the_limit(self, request: BoundedRequest) -> bool:  # noqa: ARG002
+        """Return False: peers are few, and none is more important than another."""
+        return False
+
+    def count_refused(self, code: str) -> None:
+        """Count a request that this node did not see."""
+        self._driver.count_refused("peers", code)
+
     def body_bytes_max(self, request: BoundedRequest) -> int:
-        """How large a request's body may be.
+        """Return how large a request's body may be.
 
         Raises:
             Refusal: the request is refused already, by its head.
@@ -95,7 +107,8 @@ class PeerDoor:
         """Do what a peer asks; the head has been judged, and says all that the path says."""
         head = self._head(request)
         if head.to != self._node:
-            return request.answer(_misdirected(self._node, head.to))
+            misdirected = NotFound(peer.misdirected(self._node, head.to))
+            return self._refuse(request, misdirected, HTTPStatus.MISDIRECTED_REQUEST)
         if self._verifier is not None and head.shown is not None:
             self._verifier.check_body(head.shown, request.received, must_be_fresh=head.must_be_fresh)
         answer = await self._answer(peer.decode_request(head.verb, request.received))
@@ -103,20 +116,24 @@ class PeerDoor:
 
     @app.handle_errors(PeerFault)
     def faulty(self, request: Any, failure: Failure) -> Any:
-        """A request that can't be understood."""
-        return request.answer(problem(BadRequest(str(failure.value))))
+        """Answer a request that can't be understood."""
+        return self._refuse(request, BadRequest(str(failure.value)))
 
     @app.handle_errors(Refusal)
     def refused(self, request: Any, failure: Failure) -> Any:
-        """A request that is refused before the node sees it."""
-        return request.answer(problem(cast(Refusal, failure.value)))
+        """Answer a request that is refused before the node sees it."""
+        return self._refuse(request, cast(Refusal, failure.value))
 
     @app.handle_errors(HTTPException)
     def unrouted(self, request: Any, failure: Failure) -> Any:
-        """No such path, or not for this method."""
+        """Answer a path that does not exist, or not for this method."""
         if isinstance(failure.value, OtherMethod):
-            return request.answer(problem(MethodNotAllowed("peers are asked with POST")))
-        return request.answer(problem(_nothing_here()))
+            return self._refuse(request, MethodNotAllowed("peers are asked with POST"))
+        return self._refuse(request, _nothing_here())
+
+    def _refuse(self, request: BoundedRequest, refusal: Refusal, status: HTTPStatus | None = None) -> bytes:
+        self.count_refused(refusal.code)
+        return request.answer(problem(refusal, status))
 
     def _head(self, request: BoundedRequest) -> _Head:
         verb = _verb(request.path)
@@ -168,7 +185,3 @@ def _single(request: BoundedRequest, name: str) -> str:
     if len(values) != 1:
         raise BadRequest(f"{name} must be given once")
     return values[0].decode("latin-1")
-
-
-def _misdirected(node: str, to: str) -> Answer:
-    return problem(NotFound(peer.misdirected(node, to)), HTTPStatus.MISDIRECTED_REQUEST)

@@ -1,6 +1,22 @@
-"""How many files, and so connections, this process may have open."""
+"""The files of this process: how many it may have open, and who can read them."""
 
 import resource
+import stat
+from pathlib import Path
+
+
+def can_others_read(path: Path) -> bool:
+    """Return True if users who are neither the file's owner nor in its group can read it.
+
+    The group does not count: a file is often given to a service through its group, and an access control list shows
+    as rights of the group. A directory that others can't enter protects all files in it.
+    """
+    try:
+        path = path.resolve(strict=True)
+        may_enter = all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
+        return may_enter and bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False  # a file that is gone can't be read; its reader says so
 
 
 def allow_open_files(wanted: int) -> int:

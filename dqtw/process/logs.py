@@ -1,18 +1,95 @@
-"""Log lines as JSON: one object a line, Twisted's own lines too."""
+"""Where log lines go, as text or as JSON (one object a line), and how their file is opened again.
+
+twistd would do that for text, but its file goes on with what log rotation has moved away.
+"""
 
 import json
-import signal
+import re
 import sys
-from typing import IO, Any
+from typing import IO, Any, Final, Literal, cast
 
-from twisted.internet.base import ReactorBase
-from twisted.logger import FileLogObserver, LogEvent, formatEvent, formatTime
+from attrs import frozen
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogEvent,
+    PredicateResult,
+    formatEvent,
+    formatTime,
+    textFileLogObserver,
+)
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
+from typing_extensions import override
+
+_noise: Final = re.compile(r".* starting on .*|\(.*Port.* Closed\)")
+
+
+class ReopenedFile(LogFile):
+    """A log file, as twistd's: at a million bytes it is renamed, and a new one begun."""
+
+    @override
+    def reopen(self) -> None:
+        """Write to the file of this name from now on, whatever became of the one that is open.
+
+        Raises:
+            OSError: it can't be opened; the file that is open stays in use.
+        """
+        before = self._file
+        self._openFile()  # type: ignore[no-untyped-call]
+        before.close()
+
+
+@frozen
+class Log:
+    """Where log lines go.
+
+    Attributes:
+        file: what they are written to: standard output, or a file that can be opened again.
+        form: how they are written.
+    """
+
+    file: IO[Any]
+    form: Literal["text", "json"]
+
+    @classmethod
+    def open(cls, path: str | None, form: Literal["text", "json"], *, daemon: bool) -> "Log":
+        """Open the file that twistd would log to, by its rules.
+
+        Args:
+            path: twistd's ``--logfile``.
+            form: how lines are to be written.
+            daemon: whether twistd will daemonize.
+
+        Raises:
+            OSError: the file can't be opened.
+        """
+        if path == "-" or (path is None and not daemon):
+            return cls(sys.stdout, form)
+        return cls(ReopenedFile.fromFullPath(path or "twistd.log"), form)  # type: ignore[no-untyped-call]
+
+    @property
+    def observer(self) -> ILogObserver:
+        """What writes each event to the file, apart from noise."""
+        writer = FileLogObserver(self.file, json_line) if self.form == "json" else textFileLogObserver(self.file)
+        return FilteringLogObserver(writer, [cast(ILogFilterPredicate, _is_wanted)])
+
+    def reopen(self) -> bool:
+        """Open the file again; return False if there is none.
+
+        Raises:
+            OSError: it can't be opened; the file that is open stays in use.
+        """
+        if not isinstance(self.file, ReopenedFile):
+            return False
+        self.file.reopen()
+        return True
 
 
 def json_line(event: LogEvent) -> str:
-    """One event as one line: time, level, system, message, and the failure if there is one."""
+    """Return one event as one line: time, level, system, message, and the failure if there is one."""
     level = event.get("log_level")
     line = {
         "time": formatTime(event.get("log_time")),
@@ -27,22 +104,7 @@ def json_line(event: LogEvent) -> str:
     return json.dumps(line) + "\n"
 
 
-def json_observer(file: IO[Any]) -> FileLogObserver:
-    """An observer that writes each event to the file."""
-    return FileLogObserver(file, json_line)
-
-
-def open_log(path: str | None, reactor: ReactorBase, *, daemon: bool) -> IO[Any]:
-    """The file that twistd would log to: by its own rules, which it applies only to its own text format.
-
-    Args:
-        path: twistd's ``--logfile``.
-        reactor: to rotate the file when SIGUSR1 asks for it.
-        daemon: whether twistd will daemonize.
-    """
-    if path == "-" or (path is None and not daemon):
-        return sys.stdout
-    file: Any = LogFile.fromFullPath(path or "twistd.log")
-    if not signal.getsignal(signal.SIGUSR1):
-        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
-    return file  # type: ignore[no-any-return]
+def _is_wanted(event: LogEvent) -> Any:
+    """Leave out Twisted's lines about ports, which say less than this server's own."""
+    is_noise = event.get("log_namespace") == "log_legacy" and _noise.fullmatch(formatEvent(event))
+    return PredicateResult.no if is_noise else PredicateResult.maybe

@@ -1,5 +1,9 @@
 """What signals do to a server, and with which status it leaves.
 
+Of those that end a process unless they are handled, log rotation, service managers and terminals send SIGHUP, SIGUSR1,
+SIGUSR2 and SIGQUIT; none of them may take the queue away. SIGPIPE is ignored by Python, SIGTSTP and SIGCONT pause a
+process and let it go on.
+
 Twisted ends a process that was told to stop by sending itself the same signal once more, so that its parent sees
 a death by signal where it waits for status 0. A server that was asked to leave, and left in good order, says 0;
 one that leaves for another reason has a status of its own.
@@ -19,29 +23,27 @@ status_failed: Final = 1
 
 
 def take_over_stopping(reactor: ReactorBase, stop: Callable[[], None]) -> None:
-    """Let SIGTERM and SIGINT call ``stop``, in the reactor's thread; to be called in a running reactor.
+    """Let SIGTERM, SIGINT and SIGQUIT call ``stop``, in the reactor's thread; to be called in a running reactor.
 
-    Only where Twisted had its own handler: a shell's background job ignores SIGINT, a debugger wants it.
+    Only where nobody else has a handler: a shell's background job ignores SIGINT and SIGQUIT, a debugger wants SIGINT.
     """
+    taken_over = (
+        (signal.SIGTERM, reactor.sigTerm),
+        (signal.SIGINT, reactor.sigInt),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    )
+    for number, before in taken_over:
+        if signal.getsignal(number) == before:
+            on_signal(reactor, number, stop)
+
+
+def on_signal(reactor: ReactorBase, number: signal.Signals, call: Callable[[], None]) -> None:
+    """Let a signal call ``call``, in the reactor's thread; one that comes before the reactor runs waits for it."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        reactor.callFromThread(stop)
+        reactor.callFromThread(call)
 
-    for number, of_twisted in ((signal.SIGTERM, reactor.sigTerm), (signal.SIGINT, reactor.sigInt)):
-        if signal.getsignal(number) == of_twisted:
-            signal.signal(number, handle)
-
-
-def on_hangup(reactor: ReactorBase, reload: Callable[[], None]) -> None:
-    """Let SIGHUP call ``reload``, in the reactor's thread.
-
-    Unhandled, it would end the process, and with it what is on its queue.
-    """
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        reactor.callFromThread(reload)
-
-    signal.signal(signal.SIGHUP, handle)
+    signal.signal(number, handle)
 
 
 class ExitStatus:

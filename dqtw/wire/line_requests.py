@@ -1,26 +1,32 @@
 """What one line of a client asks for: the grammar of the line protocol, verb by verb."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
 from dqtw.core.commands import Ack, Get, Nack, Push, Touch
-from dqtw.core.errors import BadRequest, Framing, Refusal
+from dqtw.core.errors import BadRequest, Framing, Refusal, quote
 from dqtw.core.message import Receipt, content_type_default, parse_id_or_receipt
-from dqtw.wire.line_words import decode_value, quote_word, read_options, split_words
-from dqtw.wire.values import parse_content_type, parse_key, parse_seconds
+from dqtw.wire.line_words import decode_value, read_options, split_words
+from dqtw.wire.values import parse_content_type, parse_key, parse_lease, parse_seconds
 
 body_bytes_framing_max: Final = 2**30
 
 _length_pattern = re.compile(rb"[0-9]{1,10}")
+_receipt_example = "node.01M85ZDB75JNQDH956BXFJY0D9.1.8484a62d24331"
+
+
+class UnknownVerb(BadRequest):
+    """A line begins with a verb that is not of this protocol; the next line may be its body."""
 
 
 class Simple(Enum):
     """The requests that are a verb alone."""
 
+    HELLO = "HELLO"
     STATS = "STATS"
     PING = "PING"
     HELP = "HELP"
@@ -29,7 +35,7 @@ class Simple(Enum):
 
 @frozen
 class Auth:
-    """A client shows its token."""
+    """The token of a client."""
 
     token: str = field(repr=False)
 
@@ -39,8 +45,8 @@ class PushHead:
     """The line of a PUSH, whose body has yet to come.
 
     Attributes:
-        body_bytes: how long the body is.
-        refusal: why the body is to be skipped; None when all is well.
+        body_bytes: the length of the body.
+        refusal: why the body is to be skipped; None for a push that is accepted so far.
     """
 
     body_bytes: int
@@ -50,7 +56,7 @@ class PushHead:
     refusal: Refusal | None = None
 
     def with_body(self, body: bytes) -> Push:
-        """The whole command."""
+        """Return the whole command."""
         return Push(body, self.content_type, self.key, self.wait_s)
 
 
@@ -61,8 +67,9 @@ def read_line(line: bytes) -> PushHead | Request:
     """Read one line, its end already taken off.
 
     Raises:
-        BadRequest: it is no request, but the next line may be one.
-        Framing: what follows the line can't be told: a body of unknown length, or HTTP.
+        UnknownVerb: the line begins with a word that is not a verb.
+        BadRequest: the line is not a request, but the next one may be.
+        Framing: the line belongs to another protocol, or is followed by a body of unknown length.
     """
     words = line.split(b" ")
     if len(words) > 2 and words[-1].startswith(b"HTTP/"):
@@ -72,10 +79,25 @@ def read_line(line: bytes) -> PushHead | Request:
     if verb == b"PUSH":
         return _read_push(line, words)
     read = _readers.get(verb)
-    texts = split_words(line)
     if read is None:
-        raise BadRequest(f"unknown verb {quote_word(texts[0])}; HELP lists them")
-    return read(texts[1:])
+        raise _without_verb(words)
+    return read(split_words(line)[1:])
+
+
+def _without_verb(words: Sequence[bytes]) -> Refusal:
+    """Return the refusal of a line without a known verb: `Framing` when a body may follow, as in other protocols.
+
+    Theirs have a body's length in the line (beanstalkd, memcached, NATS), or begin with a sign (Redis) or a binary
+    byte. The body could be a list of commands.
+    """
+    if not words[0]:
+        return BadRequest(
+            "a line begins with a verb, not with a space" if words[1:] else "an empty line is not a command"
+        )
+    verb = quote(words[0].decode(errors="replace"))
+    if not words[0].isalpha() or any(word.isdigit() for word in words):
+        return Framing(f"unknown verb {verb}, perhaps of another protocol: a body may follow")
+    return UnknownVerb(f"unknown verb {verb}; HELP lists the verbs")
 
 
 def _read_push(line: bytes, words: Sequence[bytes]) -> PushHead:
@@ -88,10 +110,10 @@ def _read_push(line: bytes, words: Sequence[bytes]) -> PushHead:
 
 def _read_length(words: Sequence[bytes]) -> int:
     if len(words) < 2 or _length_pattern.fullmatch(words[1]) is None:
-        raise Framing("PUSH must be followed by the body's length in bytes, in decimal")
+        raise Framing("PUSH must be followed by the body's length in bytes, in decimal: for example PUSH 5")
     length = int(words[1])
     if length > body_bytes_framing_max:
-        raise Framing("no body may be longer than 1 GiB")
+        raise Framing(f"{length} bytes are more than 1 GiB, the most that a body may have")
     return length
 
 
@@ -103,43 +125,46 @@ def _read_push_options(body_bytes: int, words: Sequence[str]) -> PushHead:
         body_bytes,
         content_type=parse_content_type(options.get("type", content_type_default)),
         key=parse_key(options["key"]) if "key" in options else None,
-        wait_s=parse_seconds(options.get("wait", "0")),
+        wait_s=parse_seconds("wait", options.get("wait", "0")),
     )
 
 
 def _read_get(words: Sequence[str]) -> Get:
     options = read_options(words, ("wait", "lease", "ack"))
     if options.get("ack", "now") != "now":
-        raise BadRequest("ack= takes the value now alone")
+        raise BadRequest(f"ack: {quote(options['ack'])} is not now, the only value")
     return Get(
-        wait_s=parse_seconds(options.get("wait", "0")),
-        lease_s=parse_seconds(options["lease"]) if "lease" in options else None,
+        wait_s=parse_seconds("wait", options.get("wait", "0")),
+        lease_s=_lease(options),
         ack_now="ack" in options,
     )
 
 
 def _read_ack(words: Sequence[str]) -> Ack:
-    return Ack(parse_id_or_receipt(_the_only_word(words, "a receipt or a message id")))
+    return Ack(parse_id_or_receipt(_the_only_word("ACK", words, "a receipt or a message id", _receipt_example)))
 
 
 def _read_nack(words: Sequence[str]) -> Nack:
-    receipt = Receipt.parse(_the_only_word(words[:1], "a receipt"))
-    return Nack(receipt, parse_seconds(read_options(words[1:], ("delay",)).get("delay", "0")))
+    receipt = Receipt.parse(_the_only_word("NACK", words[:1], "a receipt", _receipt_example))
+    return Nack(receipt, parse_seconds("delay", read_options(words[1:], ("delay",)).get("delay", "0")))
 
 
 def _read_touch(words: Sequence[str]) -> Touch:
-    receipt = Receipt.parse(_the_only_word(words[:1], "a receipt"))
-    options = read_options(words[1:], ("lease",))
-    return Touch(receipt, parse_seconds(options["lease"]) if "lease" in options else None)
+    receipt = Receipt.parse(_the_only_word("TOUCH", words[:1], "a receipt", _receipt_example))
+    return Touch(receipt, _lease(read_options(words[1:], ("lease",))))
 
 
 def _read_auth(words: Sequence[str]) -> Auth:
-    return Auth(_the_only_word(words, "a token"))
+    return Auth(_the_only_word("AUTH", words, "a token", "<token>"))
 
 
-def _the_only_word(words: Sequence[str], what: str) -> str:
+def _lease(options: Mapping[str, str]) -> float | None:
+    return parse_lease(options["lease"]) if "lease" in options else None
+
+
+def _the_only_word(verb: str, words: Sequence[str], what: str, example: str) -> str:
     if len(words) != 1:
-        raise BadRequest(f"the verb must be followed by {what}")
+        raise BadRequest(f"{verb} must be followed by {what}: for example {verb} {example}")
     return decode_value(words[0])
 
 

@@ -1,12 +1,10 @@
-"""The words of a line: how they are told apart, and how a value hides what a word can't hold."""
+"""The words of a line, and the percent-encoding of what a word can't hold."""
 
 import re
 from collections.abc import Collection, Sequence
 from urllib.parse import unquote_to_bytes
 
-from dqtw.core.errors import BadRequest
-
-quoted_chars_max = 32  # how much of a client's own word an error repeats
+from dqtw.core.errors import BadRequest, quote
 
 _control = re.compile(r"[\x00-\x1f\x7f]")
 _needs_encoding = re.compile(r"[\x00-\x20%\x7f-\x9f\u2028\u2029]")
@@ -27,7 +25,7 @@ def split_words(line: bytes) -> list[str]:
         raise BadRequest("the line holds a control character; percent-encode it")
     words = text.split(" ")
     if "" in words:
-        raise BadRequest("words are separated by exactly one space" if text else "an empty line is no command")
+        raise BadRequest("words are separated by exactly one space")
     return words
 
 
@@ -35,23 +33,21 @@ def read_options(words: Sequence[str], known: Collection[str]) -> dict[str, str]
     """Read ``name=value`` words, each at most once, in any order; the values come out decoded.
 
     Raises:
-        BadRequest: a word is not known here, is said twice, or its value can't be decoded.
+        BadRequest: a word is not known here, is given twice, or its value can't be decoded.
     """
     options: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or name not in known:
-            raise BadRequest(f"unknown word {quote_word(word)}")
+            raise BadRequest(f"unknown word {quote(word)}; here {_list(known)} may stand")
         if name in options:
-            raise BadRequest(f"{name}= is said twice")
+            raise BadRequest(f"{name}= is given twice")
         options[name] = decode_value(value)
     return options
 
 
-def quote_word(word: str) -> str:
-    """Repeat the beginning of a client's word in plain ASCII, so that an error can point at it."""
-    shown = ascii(word[:quoted_chars_max])
-    return shown if len(word) <= quoted_chars_max else f"{shown}..."
+def _list(names: Collection[str]) -> str:
+    return ", ".join(f"{name}=" for name in names)
 
 
 def encode_value(text: str) -> str:
@@ -68,8 +64,8 @@ def decode_value(text: str) -> str:
     if "%" not in text:
         return text
     if _broken_encoding.search(text):
-        raise BadRequest("a % must be followed by two hexadecimal digits")
+        raise BadRequest(f"in {quote(text)} a % is not followed by two hexadecimal digits")
     try:
         return unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
-        raise BadRequest("a percent-encoded value is not UTF-8") from None
+        raise BadRequest(f"{quote(text)} decodes to bytes that are not UTF-8") from None

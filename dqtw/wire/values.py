@@ -1,10 +1,10 @@
-"""The values that a client writes as text, read and written alike at every door."""
+"""The values that a client writes as text, read and written alike by every listener."""
 
 import re
 from decimal import Decimal
 from typing import Final
 
-from dqtw.core.errors import BadRequest
+from dqtw.core.errors import BadRequest, quote
 from dqtw.core.message import content_type_chars_max, key_chars_max
 
 seconds_chars_max: Final = 32
@@ -15,15 +15,30 @@ _content_type_pattern = re.compile(rf"[\x20-\x7e]{{1,{content_type_chars_max}}}"
 _key_pattern = re.compile(rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{{1,{key_chars_max}}}")
 
 
-def parse_seconds(text: str) -> float:
-    """Read seconds: a plain decimal number, with a fraction or without; no sign, no exponent.
+def parse_seconds(name: str, text: str) -> float:
+    """Read the seconds that a client gives by this name: a plain decimal number, with a fraction or without.
 
     Raises:
-        BadRequest: it is no such number, or has more than 32 characters.
+        BadRequest: the text has a sign or an exponent, more than 32 characters, or is not a number.
     """
     if len(text) > seconds_chars_max or _seconds_pattern.fullmatch(text) is None:
-        raise BadRequest("seconds must be a decimal number, not negative, of at most 32 characters")
+        raise BadRequest(
+            f"{name}: {quote(text)} is not a number of seconds such as 30 or 0.25 "
+            f"(no sign, no exponent, at most {seconds_chars_max} characters)"
+        )
     return float(text)
+
+
+def parse_lease(text: str) -> float:
+    """Read the length of a lease in seconds; how long it may be is the node's to check.
+
+    Raises:
+        BadRequest: the text is not a number of seconds, or is 0.
+    """
+    lease_s = parse_seconds("lease", text)
+    if lease_s <= 0:
+        raise BadRequest(f"lease: {quote(text)} is not greater than 0")
+    return lease_s
 
 
 def format_seconds(seconds: float) -> str:
@@ -39,7 +54,7 @@ def parse_key(text: str) -> str:
         BadRequest: it is empty, too long, or holds what can't be printed.
     """
     if _key_pattern.fullmatch(text) is None:
-        raise BadRequest("a key must be 1 to 255 characters, without control characters")
+        raise BadRequest(f"the key {quote(text)} is not 1 to {key_chars_max} characters without control characters")
     return text
 
 
@@ -50,5 +65,7 @@ def parse_content_type(text: str) -> str:
         BadRequest: it is empty, too long, or holds anything else.
     """
     if _content_type_pattern.fullmatch(text) is None:
-        raise BadRequest("a content type must be 1 to 255 printable ASCII characters")
+        raise BadRequest(
+            f"the content type {quote(text)} is not 1 to {content_type_chars_max} printable ASCII characters"
+        )
     return text

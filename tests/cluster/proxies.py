@@ -1,14 +1,16 @@
 """Proxies in front of a cluster, with the configurations that the documents give."""
 
+import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
-from dqtw.check.asking import Address
+from dqtw.check.asking import Address, NoStats
 from dqtw.check.doors import open_door
 from tests.cluster.cluster import Cluster, root, wait_for
 from tests.process.node import free_ports
@@ -38,6 +40,25 @@ class Proxy:
             self.process.wait()
 
 
+def line_behind_proxy(port: int) -> str:
+    """The option of a node whose lines come with the PROXY protocol."""
+    return f"--line=haproxy:tcp:{port}:interface=127.0.0.1"
+
+
+@contextmanager
+def behind(kind: str, cluster: Cluster) -> Iterator[tuple[Proxy, dict[str, int]]]:
+    """Start a cluster with a proxy in front; the ports that take the PROXY protocol are given, too."""
+    ports = dict(zip(cluster.ids, free_ports(len(cluster.ids)), strict=True))
+    for id in cluster.ids:
+        cluster.launch(id, line_behind_proxy(ports[id]))
+    cluster.wait_whole()
+    proxy = {"haproxy": haproxy, "nginx": nginx}[kind](cluster, ports)
+    try:
+        yield proxy, ports
+    finally:
+        proxy.end()
+
+
 def configuration(name: str, cluster: Cluster, behind_ports: Mapping[str, int]) -> tuple[str, dict[int, Address]]:
     """A documented configuration for this cluster, and where it lets clients in."""
     text = (configurations / name).read_text()
@@ -46,21 +67,12 @@ def configuration(name: str, cluster: Cluster, behind_ports: Mapping[str, int]) 
         text = text.replace(f"10.0.0.{number}:8080", f"127.0.0.1:{place.http_port}")
         for documented, port in ((7711, place.line_port), (proxy_protocol_port, behind_ports[id])):
             text = text.replace(f"10.0.0.{number}:{documented}", f"127.0.0.1:{port}")
-            text = _check_at(text, port, place.http_port)
     doors = {}
     for documented, scheme in ((8080, "http"), (7711, "line"), (proxy_protocol_port, "line")):
         (port,) = free_ports(1)
         doors[documented] = Address(scheme, "127.0.0.1", port)
         text = text.replace(f"10.0.0.10:{documented}", f"127.0.0.1:{port}")
-    return text + "\n", doors
-
-
-def _check_at(text: str, port: int, http_port: int) -> str:
-    """Nodes on one machine have their REST doors at different ports."""
-    lines = text.splitlines()
-    return "\n".join(
-        line.replace("check port 8080", f"check port {http_port}") if f":{port} " in line else line for line in lines
-    )
+    return text, doors
 
 
 def haproxy(cluster: Cluster, behind_ports: Mapping[str, int]) -> Proxy:
@@ -89,10 +101,11 @@ def _program(name: str) -> str:
 
 
 def _in_directory(text: str, directory: Path) -> str:
-    """An nginx that stays in the foreground, and writes nowhere else."""
+    """Keep nginx in the foreground, and let it write nowhere else; its workers must be able to write there."""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = "".join(f"    {kind}_temp_path {directory}/{kind};\n" for kind in kinds)
-    here = f"pid {directory}/nginx.pid; error_log {directory}/nginx.err; daemon off;\n"
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    here = f"{user}pid {directory}/nginx.pid; error_log {directory}/nginx.err; daemon off;\n"
     return here + text.replace("http {\n", f"http {{\n    access_log off;\n{paths}")
 
 
@@ -110,7 +123,6 @@ def _started(command: list[str], log_file: Path, doors: Mapping[int, Address]) -
 
 
 def _answers(address: Address) -> bool:
-    door = open_door(address, 2.0)
-    stats = door.stats()
-    door.close()
-    return stats is not None
+    with closing(open_door(address, 2.0)) as door, suppress(NoStats):
+        return bool(door.stats())
+    return False

@@ -28,7 +28,7 @@ def reset(client: socket.socket) -> None:
 
 
 def http_push(length: int, body: bytes) -> bytes:
-    return f"POST /push HTTP/1.1\r\nHost: dqtw\r\nContent-Length: {length}\r\n\r\n".encode() + body
+    return f"POST /push HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode() + body
 
 
 # In the middle of a push.

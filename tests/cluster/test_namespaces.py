@@ -33,7 +33,8 @@ class Machines:
         peers = [f"--peer={each}=http://{self.network.address(each)}:8081" for each in self.network.ids if each != id]
         options = [f"--{door}=tcp:{port}:interface={address}" for door, port in (("http", 8080), ("line", 7711))]
         options += [f"--peer-listen=tcp:8081:interface={address}", f"--peer-secret-file={self.directory / 'secret'}"]
-        command = [twistd, "-n", "--pidfile=", "dqtw", f"--node={id}", *peers, *options, "--push-timeout=2"]
+        command = [twistd, "-n", "--pidfile=", "dqtw", f"--node={id}", *peers, *options]
+        command += ["--insecure-clients", "--push-timeout=2"]
         self._logs[id] = self.directory / f"{id}-{time.monotonic_ns()}.log"
         self.processes[id] = self._run(self.network.of(id), command, self._logs[id])
 

@@ -20,7 +20,7 @@ def test_the_first_commands_end_with_a_message_acknowledged_and_a_running_server
     commands = blocks_of("README.md")[0].replace(":8080", f":{http_port}")
     try:
         output = run(
-            "bash", "-euo", "pipefail", "-c", commands,
+            "bash", "-euo", "pipefail", "-c", f"exec 2>&1\n{commands}",
             cwd=tree,
             PATH=plain_path(),
             NO_PROXY="*",

@@ -96,6 +96,10 @@ class LineClient:
         self._socket.sendall(data if body is None else data + body + b"\r\n")
         return self.line()
 
+    def send(self, line: str) -> None:
+        """Send a line, which may be the body of the one before it."""
+        self._socket.sendall(line.encode() + b"\r\n")
+
     def line(self) -> str:
         return str(self._file.readline().decode().removesuffix("\r\n"))
 

@@ -61,7 +61,7 @@ def test_a_client_that_does_not_read_can_not_keep_a_node_from_leaving(nodes: Nod
 def test_a_request_under_way_is_answered_before_the_node_leaves(nodes: Nodes) -> None:
     node = nodes.start()
     slow = socket.create_connection(("127.0.0.1", node.http_port), timeout=10)
-    slow.sendall(b"POST /push HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx")
+    slow.sendall(b"POST /push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
     time.sleep(0.2)
     node.send_signal(signal.SIGTERM)
     time.sleep(0.3)
@@ -78,7 +78,7 @@ def test_a_request_under_way_is_answered_before_the_node_leaves(nodes: Nodes) ->
 def test_no_new_client_is_let_in_by_a_node_that_leaves(nodes: Nodes) -> None:
     node = nodes.start()
     stubborn = socket.create_connection(("127.0.0.1", node.http_port))
-    stubborn.sendall(b"POST /push HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx")
+    stubborn.sendall(b"POST /push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
     time.sleep(0.2)
     node.send_signal(signal.SIGTERM)
     node.wait_logged("draining")

@@ -18,6 +18,7 @@ body_bytes_max = 50
 
 seconds = st.floats(min_value=1e-9, max_value=1e9) | st.just(0.0)
 seconds = seconds.filter(lambda number: len(format_seconds(number)) <= 32)
+leases = seconds.filter(bool)
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 keys = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=20)
 types = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20)
@@ -30,10 +31,10 @@ ids = st.builds(
 receipts = st.builds(Receipt, ids, st.from_regex(r"[0-9a-z]{1,32}", fullmatch=True))
 requests = st.one_of(
     st.builds(Push, st.binary(max_size=body_bytes_max), types, keys | st.none(), seconds),
-    st.builds(Get, st.just(1), seconds, seconds | st.none(), st.booleans()),
+    st.builds(Get, st.just(1), seconds, leases | st.none(), st.booleans()),
     st.builds(Ack, ids),
     st.builds(Nack, receipts, seconds),
-    st.builds(Touch, receipts, seconds | st.none()),
+    st.builds(Touch, receipts, leases | st.none()),
     st.builds(Auth, texts),
     st.sampled_from(Simple),
 )
@@ -71,7 +72,22 @@ def option(name: str, value: str) -> str:
 noise = st.one_of(
     st.binary(max_size=30),
     st.sampled_from(
-        [b"PUSH ", b"push 3\r\n", b"PUSH 60\r\n", b"abc\r\n", b"\r", b"\n", b"GET wait=", b" ", b"%", b"=", b"9" * 12]
+        [
+            b"put 0 0 3\r\n",
+            b"NOPE\n",
+            b"\x16",
+            b"PUSH ",
+            b"push 3\r\n",
+            b"PUSH 60\r\n",
+            b"abc\r\n",
+            b"\r",
+            b"\n",
+            b"GET wait=",
+            b" ",
+            b"%",
+            b"=",
+            b"9" * 12,
+        ]
     ),
     requests.map(write),
 )
@@ -134,7 +150,7 @@ def test_seconds_come_out_as_they_were(number: float) -> None:
     text = format_seconds(number)
     assert float(text) == number
     if len(text) <= 32:
-        assert parse_seconds(text) == number
+        assert parse_seconds("wait", text) == number
 
 
 @given(keys, types)

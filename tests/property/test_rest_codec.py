@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqtw.core.commands import Ack, Delivery, Push
+from dqtw.core.commands import Ack, Delivered, Delivery, Get, Push
 from dqtw.core.errors import Refusal
 from dqtw.core.message import Message, MessageId, Receipt
+from dqtw.net.cross_site import is_loopback_host, is_origin_of
 from dqtw.net.http_head import check_framing, check_header_line, check_host, origin_form, path_segments
 from dqtw.wire import rest, rest_batch
 from dqtw.wire.problem import problem
+from dqtw.wire.rest_head import check_headers
 
 message_ids = st.builds(
     MessageId,
@@ -33,6 +35,12 @@ json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["text", "base64", "type", "key", "x"]), inner),
 )
+
+
+def in_quotes(key: str) -> str:
+    """The key as a quoted string."""
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def only_refuses(call: Callable[[], object]) -> None:
@@ -60,6 +68,13 @@ def test_a_batch_of_pushes_arrives_as_it_was(pushes: list[tuple[bytes, str, str 
     assert read == [Push(body, content_type, key) for body, content_type, key, _ in pushes]
 
 
+@given(keys)
+def test_a_key_is_the_same_quoted(key: str) -> None:
+    """Whatever quotes and backslashes it holds."""
+    assert rest.unquote_key(in_quotes(key)) == key
+    assert key.startswith('"') or rest.unquote_key(key) == key
+
+
 @given(st.lists(message_ids | receipts, max_size=5))
 def test_a_batch_of_removals_arrives_as_it_was(targets: list[MessageId | Receipt]) -> None:
     """A receipt and an id both name their message."""
@@ -70,7 +85,8 @@ def test_a_batch_of_removals_arrives_as_it_was(targets: list[MessageId | Receipt
 @given(st.lists(st.builds(Message, bodies, content_types)), receipts, st.floats(0, 1e9))
 def test_a_delivered_batch_can_be_read(messages: list[Message], receipt: Receipt, lease_s: float) -> None:
     """A worker gets every body back, as text or as base64."""
-    answer = rest_batch.get_batch_answer([Delivery(receipt, 1, lease_s, message) for message in messages])
+    deliveries = tuple(Delivery(receipt, 1, lease_s, message) for message in messages)
+    answer = rest_batch.get_batch_answer(Get(), Delivered(deliveries))
     told = json.loads(answer.body)
     read = [item["text"].encode() if "text" in item else base64.b64decode(item["base64"]) for item in told]
     assert read == [message.body for message in messages]
@@ -81,7 +97,7 @@ def test_a_delivered_batch_can_be_read(messages: list[Message], receipt: Receipt
 def test_a_push_arrives_as_it_was(body: bytes, content_type: str, key: str | None, wait: Any) -> None:
     """Headers and query carry what the client said."""
     query = rest.parse_query(f"wait={wait}".encode(), rest.push_names)
-    push = rest.parse_push(query, [content_type.encode()], [key.encode()] if key else [], body)
+    push = rest.parse_push(query, [content_type.encode()], [in_quotes(key).encode()] if key else [], body)
     assert push == Push(body, content_type, key, float(wait))
 
 
@@ -108,6 +124,10 @@ def test_no_request_raises_anything_but_a_refusal(
     only_refuses(lambda: rest.parse_nack(text, query))
     only_refuses(lambda: rest.parse_touch(text, query))
     only_refuses(lambda: rest.parse_bearer(some))
+    only_refuses(lambda: rest_batch.check_batch_type(some))
+    only_refuses(lambda: check_headers(raw, [(b"Content-Encoding", some)]))
+    only_refuses(lambda: check_headers(raw, [(b"Expect", some)]))
+    only_refuses(lambda: check_headers(raw, [(b"Idempotency-Key", some)]))
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
@@ -119,7 +139,8 @@ def test_no_batch_raises_anything_but_a_refusal(body: bytes) -> None:
         items = rest_batch.parse_push_batch(body, 5)
     except Refusal:
         return
-    json.loads(rest_batch.push_batch_answer([item for item in items if isinstance(item, Refusal)]).body)
+    refused = [item for item in items if isinstance(item, Refusal)]
+    json.loads(rest_batch.push_batch_answer(refused, refused).body)
 
 
 @given(st.binary(), st.lists(st.binary(), max_size=3), st.lists(st.binary(), max_size=3))
@@ -128,6 +149,9 @@ def test_no_head_raises_anything_but_a_refusal(raw: bytes, some: list[bytes], mo
     only_refuses(lambda: check_header_line(raw))
     only_refuses(lambda: check_framing(b"HTTP/1.1", some, more))
     only_refuses(lambda: check_host(b"HTTP/1.1", some))
+    only_refuses(lambda: is_origin_of(b"http://" + raw, raw))
+    only_refuses(lambda: is_loopback_host(raw))
+    assert not is_origin_of(raw, b"localhost") or raw.lower().startswith((b"http://", b"https://"))
     only_refuses(lambda: origin_form(raw))
     only_refuses(lambda: path_segments(b"/" + raw))
 

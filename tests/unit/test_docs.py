@@ -48,7 +48,8 @@ def test_an_option_is_documented_as_it_is(option: Option, tmp_path: Path) -> Non
         written = in_file.strip("`")
         assert list(tomllib.loads(written)) == [option.name]
         (tmp_path / "c").write_text(written)
-        read_settings({"config": [str(tmp_path / "c")]}, {})
+        others = {name: text for name, text in (("node", ["a"]), ("peer", ["b=http://b"])) if name != option.name}
+        read_settings({"config": [str(tmp_path / "c")], **others}, {})
 
 
 def test_every_dependency_has_its_reason() -> None:

@@ -3,11 +3,14 @@
 import io
 import signal
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from attrs import define, field
 from twisted.application.service import Application, IServiceCollection
+from twisted.internet.address import IPv4Address
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory
@@ -22,9 +25,11 @@ from dqtw.core.settings import NodeSettings
 from dqtw.doors import Door
 from dqtw.driver import Driver
 from dqtw.options import BadOption
+from dqtw.process.logs import Log
 from dqtw.process.signals import ExitStatus
 from dqtw.service import NodeService, build_service
 from dqtw.settings import read_settings
+from tests.authority import Authority
 
 
 class Reactor(MemoryReactorClock):
@@ -34,6 +39,12 @@ class Reactor(MemoryReactorClock):
 
     def stop(self) -> None:
         self.stopped = True
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Listen where it was asked to; the memory reactor forgets the interface."""
+        listening = super().listenTCP(port, factory, backlog, interface)  # type: ignore[no-untyped-call]
+        listening._hostAddress = IPv4Address("TCP", interface or "0.0.0.0", port)
+        return listening
 
     def callWhenRunning(self, call: Any, *arguments: object) -> None:  # type: ignore[override]
         call(*arguments)
@@ -62,18 +73,20 @@ class Server:
         reactor = cast(ReactorBase, self.reactor)
         self.driver = Driver(Node(0.0, NodeSettings(), bytes, 0), self.reactor)
         factory = cast(IProtocolFactory, Factory())
-        door = Door(
-            "line", "lines", ("tcp:1",), factory, lambda: self.seen.append("dismissed"), lambda: self.clients, 1
-        )
-        self.service = NodeService(
-            reactor, self.driver, [door], None, None, self.exit_status, None, self.drain_notice_s
-        )
+        dismiss = partial(self.seen.append, "dismissed")
+        door = Door("line", "lines", ("tcp:1",), factory, dismiss, lambda: self.clients, 1, self.seen.append)
+        self.service = NodeService(reactor, self.driver, [door], None, self.exit_status, None, self.drain_notice_s)
         self.service.open_doors()
+
+
+heeded = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def signals_stay() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in heeded}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -232,17 +245,131 @@ def test_an_endpoint_that_fails_late_ends_the_server(lines: list[str]) -> None:
     assert lines == ["--line: can't listen"]
 
 
-def test_a_json_log_is_given_to_the_application() -> None:
+def test_the_log_is_given_to_the_application() -> None:
     server = Server()
-    server.service._json_log = io.StringIO()
+    server.service._log = Log(io.StringIO(), "json")
     application: Any = Application("dqtw")
     server.service.setServiceParent(application)
     assert application.getComponent(ILogObserver) is not None
     assert list(IServiceCollection(application)) == [server.service]
 
 
+def build(**given: list[str]) -> NodeService:
+    """Build a service from options."""
+    settings = read_settings({name.replace("_", "-"): texts for name, texts in given.items()}, {})
+    return build_service(settings, cast(ReactorBase, Server().reactor), None)
+
+
+peers = {"node": ["a"], "peer": ["b=http://127.0.0.1:1"]}
+
+
 def test_a_cluster_that_strangers_can_reach_does_not_start_without_a_secret() -> None:
-    given = {"peer": ["b=http://127.0.0.1:1"], "peer-listen": ["tcp:8081"]}
-    with pytest.raises(BadOption, match="--peer-listen: tcp:8081 can be reached from other machines"):
-        build_service(read_settings(given, {}), cast(ReactorBase, Server().reactor), None)
-    build_service(read_settings({**given, "insecure-peers": ["yes"]}, {}), cast(ReactorBase, Server().reactor), None)
+    with pytest.raises(BadOption, match="--peer-listen: tcp:8081 can be reached from other machines: give all nodes"):
+        build(**peers, peer_listen=["tcp:8081"])
+    build(**peers, peer_listen=["tcp:8081"], insecure_peers=["yes"])
+    build(**peers, peer_listen=["tcp:8081:interface=127.0.0.1"])
+
+
+def test_clients_of_other_machines_need_a_token(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("token")
+    with pytest.raises(BadOption, match="--http: tcp:8080 can be reached from other machines: name a --token-file"):
+        build(http=["tcp:1:interface=127.0.0.1", "tcp:8080"])
+    with pytest.raises(BadOption, match="--line: haproxy:tcp:7711 can be reached from other machines"):
+        build(line=["haproxy:tcp:7711"])
+    build(http=["tcp:8080"], insecure_clients=["yes"])
+    build(http=["tcp:8080"], token_file=[str(tmp_path / "tokens")])
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "is_own"),
+    [
+        ("tcp:8081:interface=127.0.0.1", "http://127.0.0.1:8081", True),
+        ("tcp:8081:interface=127.0.0.1", "http://localhost:8081", True),
+        ("tcp:8081", "http://127.0.0.1:8081", True),
+        ("tcp:80:interface=10.0.0.1", "http://10.0.0.1", True),
+        ("tcp:8081:interface=127.0.0.1", "http://127.0.0.2:8081", False),
+        ("tcp:8081:interface=127.0.0.1", "http://127.0.0.1:8082", False),
+        ("tcp:8081", "http://10.0.0.2:8081", False),
+        ("tcp:8081", "http://b.example:8081", False),
+    ],
+)
+def test_a_peer_is_not_the_node_itself(listen: str, url: str, is_own: bool) -> None:
+    given = {"node": ["a"], "peer": [f"b={url}"], "peer_listen": [listen], "insecure_peers": ["yes"]}
+    if is_own:
+        with pytest.raises(BadOption, match=f"--peer: 'b' has the URL of this node itself, {url}: see --peer-listen"):
+            build(**given)
+    else:
+        build(**given)
+
+
+def test_a_queue_that_can_not_fit_into_memory_is_told(lines: list[str]) -> None:
+    build(max_bytes=["100TiB"])
+    (line,) = lines
+    assert line.startswith("--max-bytes allows messages of 109951162777600 bytes on this node, for 1 members; this")
+    lines.clear()
+    build()
+    assert not lines
+
+
+def test_signals_that_ask_for_nothing_do_not_end_a_server(lines: list[str]) -> None:
+    build()
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGHUP):
+        signal.raise_signal(number)
+    assert lines == [
+        "SIGUSR1: there is no log file to open again",
+        "SIGUSR2 does nothing here",
+        "SIGALRM does nothing here",
+        "SIGHUP: no option names a file that is read again",
+    ]
+
+
+def test_a_hangup_reads_all_files_again_each_by_itself(tmp_path: Path, lines: list[str]) -> None:
+    authority = Authority.make()
+    authority.write(tmp_path, authority.server())
+    files = {name: tmp_path / name for name in ("tokens", "secret", "privkey.pem", "fullchain.pem", "root.pem")}
+    files["tokens"].write_text("one\ntwo\n")
+    files["secret"].write_text("s" * 16)
+    for private in ("tokens", "secret"):
+        files[private].chmod(0o600)
+    build(
+        http=[f"ssl:1:interface=127.0.0.1:privateKey={files['privkey.pem']}:certKey={files['fullchain.pem']}"],
+        **peers,
+        peer_listen=["tcp:8081:interface=127.0.0.1"],
+        token_file=[str(files["tokens"])],
+        peer_secret_file=[str(files["secret"])],
+        peer_ca=[str(files["root.pem"])],
+    )
+    signal.raise_signal(signal.SIGHUP)
+    assert lines == [
+        "--token-file: read again, tokens: 2",
+        "--peer-secret-file: read again, secrets: 1",
+        "--peer-ca: read again, certificates: 1",
+        "--http: read again, certificates: 2",
+    ]
+    lines.clear()
+    for file in files.values():
+        file.unlink()
+    files["secret"].write_text("t" * 16)
+    files["secret"].chmod(0o600)
+    signal.raise_signal(signal.SIGHUP)
+    absent = "No such file or directory"
+    assert lines == [
+        f"--token-file: can't read '{files['tokens']}': {absent}; the tokens stay as they were",
+        "--peer-secret-file: read again, secrets: 1",
+        f"--peer-ca: can't read '{files['root.pem']}': {absent}; the certificates stay as they were",
+        f"--http: can't read '{files['fullchain.pem']}': {absent}; the certificates stay as they were",
+    ]
+
+
+def test_a_secret_that_everybody_can_read_is_told(
+    tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dqtw.rereading.can_others_read", lambda path: path.name == "tokens")
+    for name in ("tokens", "secret"):
+        (tmp_path / name).write_text("s" * 16)
+    build(
+        **peers, token_file=[str(tmp_path / "tokens")], peer_listen=["tcp:8081:interface=127.0.0.1"],
+        peer_secret_file=[str(tmp_path / "secret")],
+    )  # fmt: skip
+    path = tmp_path / "tokens"
+    assert lines == [f"--token-file: every user of this machine can read {path}; mend it with: chmod o= {path}"]

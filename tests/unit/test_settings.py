@@ -58,7 +58,7 @@ def test_every_option_has_a_default() -> None:
 
 def test_every_option_can_be_given() -> None:
     settings = read(
-        "size=7", "node=n-1", "cluster=c.1", "copies=1", "http=tcp:1", "http=tcp:2", "line=none",
+        "size=7", "node=n-1", "peer=n-1=http://h:1", "cluster=c.1", "copies=1", "http=tcp:1", "http=tcp:2", "line=none",
         "peer-listen=tcp:3", "advertise=http://h:1", "lease=0.5", "start-wait=1", "drain-timeout=2",
         "key-memory=3", "push-timeout=4", "max-message=2KiB", "max-bytes=1MiB", "max-waiting=5",
         "max-connections=6", "token-file=/t", "log-format=json",
@@ -119,7 +119,11 @@ def test_the_file_may_write_numbers_and_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "why"),
     [
-        ("sizes = 3", "--config: '{path}' has the key 'sizes', which is no option of a file"),
+        ("sizes = 3", "--config: '{path}' has the key 'sizes', which is no option of a file; did you mean size?"),
+        (
+            "max_message = 3",
+            "--config: '{path}' has the key 'max_message', which is no option of a file; did you mean max",
+        ),
         ('config = "x"', "--config: '{path}' has the key 'config', which is no option of a file"),
         ("size = 3.0", "--size ({path}): '3.0' is not written as an integer"),
         ('size = "3"', "--size ({path}): '3' is not written as an integer"),
@@ -160,7 +164,7 @@ def bad_values() -> Iterable[tuple[str, str]]:
     yield from (
         ("advertise", text) for text in ("", "x", "ftp://h", "http://", "http://h:x", "http://h:99999", "http:// h")
     )
-    yield from (("peer", text) for text in ("", "b", "b=", "=http://h", "b=h:1", "a.b=http://h", "node=http://h"))
+    yield from (("peer", text) for text in ("", "b", "b=", "=http://h", "b=h:1", "a.b=http://h"))
     yield from (("http", text) for text in ("", "tcp:1\n"))
     yield from (("log-format", text) for text in ("", "xml", "JSON"))
     yield from ((name, "") for name in ("token-file", "config", "peer-listen", "line"))
@@ -170,7 +174,7 @@ def bad_values() -> Iterable[tuple[str, str]]:
 def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
     assert refused(f"{name}={text}").startswith(f"--{name}: ")
     variable = "DQTW_" + name.upper().replace("-", "_")
-    if text.strip() == text:
+    if text and text.strip() == text:
         assert refused(environment={variable: text}).startswith(f"--{name} ({variable}): ")
 
 
@@ -182,19 +186,62 @@ def test_options_that_contradict_each_other_are_refused() -> None:
     )
     assert refused("max-message=2GiB", "max-bytes=9GiB").startswith("--max-message: 2147483648 is more than 1GiB")
     assert refused("copies=2") == "--copies: 2 is more than the cluster's members, which are 1"
-    assert refused("peer=b=http://h:1", "peer=b=http://h:2") == "--peer: 'b' is given twice"
+    assert refused("node=a", "peer=b=http://h:1", "peer=b=http://h:2") == "--peer: 'b' is given twice"
+    for same in ("http://h:1", "https://H:1", "http://h.:1"):
+        assert refused("node=a", "peer=b=http://h:1", f"peer=c={same}") == (
+            f"--peer: 'b' and 'c' have the same URL, {same}"
+        )
+    assert refused("node=a", "peer=b=http://h:80", "advertise=http://h") == (
+        "--peer: 'a' and 'b' have the same URL, http://h:80"
+    )
+    assert refused("node=a", "peer=a=http://h:1", "peer=b=http://h:1").startswith("--peer: 'a' and 'b' have the same")
 
 
 def test_peers_are_understood() -> None:
     settings = read("peer=b=http://h:1", "peer=c=https://h", "copies=2", "node=a")
     assert settings.node.peers == {"b": "http://h:1", "c": "https://h"}
     assert settings.node.copies == 2
-    assert read("peer=b=http://h:1").node.copies == 2
+    assert read("node=a", "peer=b=http://h:1").node.copies == 2
+    shared = ("peer=a=http://g:1", "peer=b=http://h:1")
+    assert read(*shared, "node=a").node.peers == {"b": "http://h:1"}
+    assert read(*shared, "node=b").node.members == ("a", "b")
     assert settings.node.max_bytes < read().node.max_bytes  # each node holds a copy of every queue
 
 
 def test_an_unknown_variable_is_refused_by_name() -> None:
-    assert refused(environment={"DQTW_SIZES": "3"}) == "DQTW_SIZES: no option has this environment variable"
+    why = "no option has this environment variable"
+    assert refused(environment={"DQTW_SIZES": "3"}) == f"DQTW_SIZES: {why}; did you mean DQTW_SIZE?"
+    assert refused(environment={"DQTW_MAXBYTES": ""}) == f"DQTW_MAXBYTES: {why}; did you mean DQTW_MAX_BYTES?"
+    assert refused(environment={"DQTW_QWERTYUIOP": "3"}) == f"DQTW_QWERTYUIOP: {why}"
+
+
+def test_an_empty_variable_counts_as_not_given() -> None:
+    assert read(environment={option.variable: "" for option in options}) == read()
+    assert read(environment={"DQTW_SIZE": "\n"}) == read()
+
+
+def test_the_newline_behind_a_variable_does_not_count() -> None:
+    assert read(environment={"DQTW_SIZE": "7\n", "DQTW_TOKEN_FILE": "/t\r\n"}).token_file == Path("/t")
+
+
+def test_a_node_alone_refuses_what_only_peers_would_need() -> None:
+    for given in ("advertise=http://h", "peer-ca=/c", "peer-secret-file=/s"):
+        option = given.partition("=")[0]
+        assert refused(given) == f"--{option}: does nothing without a --peer; name the other nodes, or leave it out"
+        assert read(given, "node=a", "peer=a=http://h").node.peers == {}
+    assert read("peer-secret-file=/s", "peer-listen=tcp:1").peer_secret_file == Path("/s")
+
+
+def test_a_node_that_is_its_only_peer_is_a_node_alone() -> None:
+    alone = read("node=a", "peer=a=http://h:1")
+    assert (alone.node.members, alone.peer_listen) == (("a",), "")
+
+
+def test_with_peers_a_node_says_which_one_it_is() -> None:
+    why = "--node: is needed with --peer; write which member this node is, such as --node=a"
+    assert refused("peer=b=http://h:1") == why
+    assert refused("peer=node=http://h:1") == why
+    assert read("peer=b=http://h:1", environment={"DQTW_NODE": "a"}).node.node == "a"
 
 
 @pytest.mark.parametrize(
@@ -210,6 +257,21 @@ def test_a_relative_token_file_stays_the_same_file_for_a_daemon(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert read("token-file=tokens").token_file == tmp_path / "tokens"
+
+
+def test_a_host_name_is_told_an_id_that_will_do() -> None:
+    assert refused("node=n1.example.com").endswith("; write 'n1-example-com'")
+
+
+def test_several_peers_are_not_separated_by_commas() -> None:
+    assert refused(environment={"DQTW_PEER": "b=http://h:1,c=http://i:1"}).endswith(
+        "has a comma; give the option once for each peer, or spaces in a variable"
+    )
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("\ufeffsize = 7")
+    assert read(f"config={tmp_path / 'c'}").node.size == 7
 
 
 def test_sizes_may_have_units() -> None:

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from twisted.internet.base import ReactorBase
 
-from dqtw.process.signals import on_hangup, take_over_stopping
+from dqtw.process.signals import on_signal, take_over_stopping
 
 
 class FakeReactor:
@@ -26,7 +26,7 @@ class FakeReactor:
 
 @pytest.fixture
 def reactor() -> Iterator[ReactorBase]:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     yield cast(ReactorBase, FakeReactor())
     for number, handler in before.items():
@@ -36,25 +36,28 @@ def reactor() -> Iterator[ReactorBase]:
 def test_stopping_is_taken_over_from_twisted(reactor: ReactorBase) -> None:
     signal.signal(signal.SIGTERM, reactor.sigTerm)
     signal.signal(signal.SIGINT, reactor.sigInt)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     stops: list[str] = []
     take_over_stopping(reactor, lambda: stops.append("stop"))
-    signal.raise_signal(signal.SIGTERM)
-    signal.raise_signal(signal.SIGINT)
-    assert stops == ["stop", "stop"]
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.raise_signal(number)
+    assert stops == ["stop", "stop", "stop"]
 
 
-def test_an_interrupt_that_is_ignored_stays_ignored(reactor: ReactorBase) -> None:
+def test_what_a_shell_lets_its_background_jobs_ignore_stays_ignored(reactor: ReactorBase) -> None:
     signal.signal(signal.SIGTERM, reactor.sigTerm)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
     take_over_stopping(reactor, lambda: None)
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        assert signal.getsignal(number) is signal.SIG_IGN
 
 
-def test_a_hangup_reloads(reactor: ReactorBase) -> None:
-    reloads: list[str] = []
-    on_hangup(reactor, lambda: reloads.append("reload"))
+def test_a_signal_calls(reactor: ReactorBase) -> None:
+    calls: list[str] = []
+    on_signal(reactor, signal.SIGHUP, lambda: calls.append("reread"))
     signal.raise_signal(signal.SIGHUP)
-    assert reloads == ["reload"]
+    assert calls == ["reread"]
 
 
 def leave_with(status: int) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,10 @@
 """Every kind of broken promise is found in a history, and nothing that is allowed is held against a cluster."""
 
-import pytest
+from typing import Any
 
-from dqtw.check.history import History
-from dqtw.check.judge import judge
+import pytest
+from attrs import evolve
+
 from tests.unit.check.story import Story, id_of, second
 
 m1, m2 = id_of(1), id_of(2)
@@ -243,13 +244,52 @@ def test_the_one_exception_needs_a_key_doubt_and_a_change_of_owner(
     assert story.ack(11, m1).ack(11, m2).violations() == found
 
 
-# The run itself.
+# What a history does not tell.
+
+
+def done() -> Story:
+    """A history in which everything was tried, and all is well."""
+    return calm().push(1, "x", m1).get(2, m1, "x").ack(3, m1)
+
+
+def test_a_history_in_which_all_is_well() -> None:
+    assert (done().verdict().status, done().verdict().untold) == (0, ())
 
 
 @pytest.mark.parametrize(
-    "history",
-    [History(), History(finished=True, left=0), History(finished=True, serving_after_s=1.0, left=3)],
-    ids=["no end", "not all served", "not drained"],
+    ("change", "reason"),
+    [
+        ({"finished": False}, "the history has no end"),
+        ({"serving_after_s": None}, "not every node served within a minute after the load"),
+        ({"left": None}, "not every node answered after the drain"),
+    ],
 )
-def test_a_run_that_was_not_finished_is_not_accepted(history: History) -> None:
-    assert [each.name for each in judge(history).violations] == ["run not finished, or messages left"]
+def test_a_run_that_was_not_finished_does_not_tell_what_was_lost(change: dict[str, Any], reason: str) -> None:
+    story = done().push(1, "y", m2)
+    story.history = evolve(story.history, **change)
+    verdict = story.verdict()
+    assert (verdict.status, verdict.untold) == (2, (reason,))
+    assert f"CANNOT TELL: {reason}" in verdict.table()
+    story.get(4, m2, "z")
+    assert story.verdict().status == 1
+
+
+def test_messages_that_no_client_gets_are_left() -> None:
+    story = done()
+    story.history.left = 3
+    assert story.violations() == {"left after the drain": 1}
+
+
+@pytest.mark.parametrize(
+    ("story", "reason"),
+    [
+        (Story(), "no push was accepted: none was made"),
+        (calm().refused(1, "x", "full").refused(1, "y", "refused").refused(1, "z", "full"), "full 2, refused 1"),
+        (calm().push(1, "x", m1).ack(2, m1, "lost"), "no message was delivered"),
+        (calm().push(1, "x", m1).get(2, m1, "x").ack(3, m1, "lost"), "no message was acknowledged"),
+    ],
+)
+def test_a_run_in_which_something_never_worked_is_not_ok(story: Story, reason: str) -> None:
+    verdict = story.verdict()
+    assert (verdict.status, len(verdict.untold)) == (2, 1)
+    assert verdict.untold[0].endswith(reason)

@@ -6,11 +6,12 @@ from typing import cast
 
 import pytest
 
-from dqtw.core.commands import Ack, Command, Delivered, Get, GiveBack, Inspect, Nack, Push, State, Touch
+from dqtw.core.commands import Ack, Command, Delivered, Done, Get, GiveBack, Inspect, Nack, Push, State, Touch
+from dqtw.core.errors import BadRequest
 from dqtw.core.health import Check
 from dqtw.core.message import Receipt
 from dqtw.core.settings import NodeSettings
-from tests.unit.core.world import World, code
+from tests.unit.core.world import World, code, expect
 
 
 def refusals(world: World) -> Mapping[str, int]:
@@ -41,6 +42,30 @@ def test_a_message_can_be_followed_through_its_states() -> None:
     assert (world.inspect(id).state, world.inspect(id).attempts, world.inspect(id).age_s) == (State.READY, 1, 7.0)
     world.ack(id)
     assert world.refused(Inspect(id)) == "unknown"
+
+
+# The longest lease.
+
+
+def test_no_lease_and_no_delay_is_longer_than_the_longest() -> None:
+    """Else a mistyped lease hides a message for years."""
+    world = World(NodeSettings(max_lease_s=100.0))
+    world.push()
+    world.push()
+    receipt = world.get_one(lease_s=100.0).receipt
+    assert expect(Done, world.tell(Touch(receipt, 100.0)))
+    assert expect(Done, world.tell(Nack(receipt, 100.0)))
+    for command, name in (
+        (Get(lease_s=100.5), "lease"),
+        (Get(10, 5.0, 1e32, ack_now=True), "lease"),
+        (Touch(receipt, 100.5), "lease"),
+        (Nack(receipt, 100.5), "delay"),
+    ):
+        refusal = expect(BadRequest, world.tell(command))
+        assert refusal.detail.startswith(f"{name}: 100.5" if command != Get(10, 5.0, 1e32, ack_now=True) else "lease: ")
+        assert refusal.detail.endswith(" seconds are more than --max-lease, which is 100")
+    assert (world.stat("ready"), world.stat("leased"), world.stat("waiting_polls")) == (1, 0, 0)
+    assert refusals(world) == {"bad_request": 4}
 
 
 # Figures.

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IAddress, IConsumer, IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
@@ -17,6 +17,7 @@ from dqtw.core.node import Node
 from dqtw.core.peer_messages import Asking, Failed, PeerAnswer
 from dqtw.core.settings import NodeSettings
 from dqtw.driver import Driver
+from dqtw.net.cross_site import CrossSiteGuard
 from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
 from dqtw.net.rest import RestDoor
@@ -28,7 +29,8 @@ buffer_bytes_max = 64 * 1024  # as in Twisted's own transports
 class MemoryTransport:
     """The server's end of a connection; it does what Twisted's TCP transport does, for a client in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: IAddress) -> None:
+        self._host = host
         self.protocol: Any = None
         self.producer: Any = None
         self.producer_paused = False
@@ -47,8 +49,8 @@ class MemoryTransport:
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "192.0.2.1", 40000)
 
-    def getHost(self) -> IPv4Address:
-        return IPv4Address("TCP", "192.0.2.2", 8080)
+    def getHost(self) -> Any:
+        return self._host
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Nothing to delay here."""
@@ -117,6 +119,13 @@ class MemoryTransport:
         if self.client_reads and not self.gone:
             self._flush()
 
+    def read_some(self, count: int) -> None:
+        """Let a slow client read so many bytes."""
+        self.taken += self.buffer[:count]
+        self.buffer = self.buffer[count:]
+        if not self.buffer:
+            self._flush()
+
     def _flush(self) -> None:
         self.taken += self.buffer
         self.buffer = b""
@@ -161,16 +170,13 @@ class HttpClient:
 
     def __init__(self, server: "Server", *, tls: bool = False) -> None:
         self.server = server
-        self.transport = MemoryTransport()
+        self.transport = MemoryTransport(server.address)
         if tls:
             alsoProvides(self.transport, ISSLTransport)
         self.methods: list[bytes] = []
-        self.accepted = False
-        protocol: Any = server.site.buildProtocol(None)
-        if protocol is not None:
-            self.accepted = True
-            self.transport.protocol = protocol
-            protocol.makeConnection(self.transport)
+        factory: Any = server.site
+        self.transport.protocol = factory.buildProtocol(None)
+        self.transport.protocol.makeConnection(self.transport)
 
     def send(self, data: bytes) -> "HttpClient":
         """Send raw bytes, and let the server do what it can without time passing."""
@@ -183,8 +189,8 @@ class HttpClient:
     ) -> "HttpClient":
         """Send a well-formed request."""
         self.methods.append(method.encode())
-        lines = [f"{method} {target} HTTP/1.1", "Host: example.org"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        headers = {"Host": "example.org"} | (headers or {})
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
         return self.send("\r\n".join([*lines, "", ""]).encode() + (body or b""))
@@ -256,6 +262,8 @@ class Server:
     settings: NodeSettings = field(factory=NodeSettings)
     limits: HttpLimits = field(factory=HttpLimits)
     authenticate: Callable[[bytes], bool] | None = None
+    guard: CrossSiteGuard | None = None
+    address: IAddress = field(factory=lambda: IPv4Address("TCP", "192.0.2.2", 8080))  # where connections come in
     clock: Clock = field(factory=Clock)
     node: Node = field(init=False)
     driver: Driver = field(init=False)
@@ -267,7 +275,7 @@ class Server:
         self.driver = Driver(self.node, self.clock, NobodyThere())
         if self.settings.peers:
             self.driver.start()
-        door = RestDoor(self.driver, self.settings.max_message, self.authenticate)
+        door = RestDoor(self.driver, self.settings.max_message, self.authenticate, self.guard)
         self.site = BoundedSite(door.resource(), door, self.clock, self.limits)
 
     def connect(self, *, tls: bool = False) -> HttpClient:
@@ -281,8 +289,7 @@ class Server:
         """Let everything happen that needs no time."""
         for _turn in range(8):
             for client in self.clients:
-                if client.accepted:
-                    client.transport.turn()
+                client.transport.turn()
             self.clock.advance(0)
 
     def pass_time(self, seconds: float) -> None:
@@ -299,6 +306,11 @@ class Server:
         response = client.ask(method, target, body, headers)
         client.vanish()
         return response
+
+    @property
+    def refused(self) -> Any:
+        """How many requests the listener refused, by code."""
+        return self.driver.stats()["listeners"]
 
     @property
     def queue_size(self) -> Any:

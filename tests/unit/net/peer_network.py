@@ -235,6 +235,10 @@ class Scripted:
         self.asked: list[PeerRequest] = []
         self.replied: list[Callable[[PeerAnswer], None]] = []
         self.answer: PeerAnswer | None = None
+        self.refused: list[tuple[str, str]] = []
+
+    def count_refused(self, listener: str, code: str) -> None:
+        self.refused.append((listener, code))
 
     def peer_asks(self, request: PeerRequest, replied: Callable[[PeerAnswer], None]) -> None:
         self.asked.append(request)

@@ -215,6 +215,7 @@ get = b"GET /stats HTTP/1.1"
         request(b"GET /st ats HTTP/1.1", b"Host: h"),
         request(b"GET /st\x7fats HTTP/1.1", b"Host: h"),
         request(b"GET /st\x80ats HTTP/1.1", b"Host: h"),
+        request(b"GET * HTTP/1.1", b"Host: h"),
         request(b"GET /stats#part HTTP/1.1", b"Host: h"),
         request(b"GET stats HTTP/1.1", b"Host: h"),
         request(b"GET ftp://h/stats HTTP/1.1", b"Host: h"),
@@ -224,7 +225,7 @@ get = b"GET /stats HTTP/1.1"
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ],
-    ids=range(47),
+    ids=range(48),
 )
 def test_a_head_that_can_be_read_in_two_ways_is_400_and_closes(server: Server, raw: bytes) -> None:
     """What a proxy in front might read differently is refused, and what follows is no request."""
@@ -246,11 +247,11 @@ def test_a_chunk_that_is_none_is_400_and_closes(server: Server, body: bytes) -> 
 def test_an_absolute_target_means_its_path(server: Server, target: str) -> None:
     """A client that thinks we are a proxy is served all the same."""
     response = server.ask("GET", target)
-    assert response.status == (404 if target.endswith("?x") else 200)
+    assert response.status == (400 if target.endswith("?x") else 200)
 
 
-def test_a_host_is_used_for_nothing(server: Server) -> None:
-    """Whatever name a balancer gives us, it does not matter."""
+def test_a_host_can_be_any_where_others_may_connect(server: Server) -> None:
+    """Whatever name a balancer has for this server, it does not matter."""
     for host in ("", "[::1]:8080", "xn--nonsense-", "-..-", "a" * 300, "%00"):
         client = server.connect().send(request(get, b"Host: " + host.encode()))
         assert client.response().status == 200
@@ -330,6 +331,26 @@ def test_a_head_behind_another_request_is_408_in_its_time(server: Server) -> Non
     assert refused(client) == (408, "request_timeout")
 
 
+def test_a_large_body_that_keeps_coming_has_the_time_it_needs() -> None:
+    """A slow line is no stalled line: what has arrived counts for the time that it may have taken."""
+    server = Server()
+    client = server.connect().send(head + b"Content-Length: 1048576\r\n\r\n")
+    for _ in range(64):
+        server.pass_time(1)
+        client.send(b"x" * 16384)
+    assert client.response().status == 201
+
+
+def test_a_large_body_that_stalls_is_408() -> None:
+    """What has arrived counts once."""
+    server = Server()
+    client = server.connect().send(head + b"Content-Length: 1048576\r\n\r\n" + b"x" * 163840)
+    server.pass_time(69)
+    assert client.waiting
+    server.pass_time(3)
+    assert refused(client) == (408, "request_timeout")
+
+
 def test_a_body_that_trickles_in_is_408(server: Server) -> None:
     """The time for the whole request is counted from its first byte."""
     client = server.connect().send(head)
@@ -368,6 +389,19 @@ def test_a_long_poll_is_not_taken_for_an_idle_connection(server: Server) -> None
     assert not client.closed
 
 
+def test_the_idle_limit_is_told_in_keep_alive() -> None:
+    """A client that keeps connections knows for how long, unless its connection ends here."""
+    server = Server(limits=HttpLimits(idle_seconds_max=7.5))
+    client = server.connect()
+    assert client.ask("GET", "/stats").headers["keep-alive"] == "timeout=7"
+    assert "keep-alive" not in client.ask("GET", "/stats", headers={"Connection": "close"}).headers
+    assert "keep-alive" not in server.connect().send(request(b"GET /stats HTTP/1.0")).response().headers
+    polling = server.connect().start("GET", "/get?wait=5")
+    server.site.drain()
+    server.pass_time(5.5)
+    assert "keep-alive" not in polling.response().headers
+
+
 def test_without_connections_no_timer_is_left(server: Server) -> None:
     """A server that does nothing costs nothing."""
     server.connect().vanish()
@@ -377,17 +411,82 @@ def test_without_connections_no_timer_is_left(server: Server) -> None:
 # Connections
 
 
-def test_one_connection_too_many_is_503_busy_and_closed() -> None:
-    """A client is told that there is no room, and the others go on."""
-    server = Server(limits=HttpLimits(connections_max=2, refused_connections_max=1))
-    first, second, third, fourth = (server.connect() for _ in range(4))
-    assert refused(third) == (503, "busy")
-    assert not fourth.accepted
-    assert first.ask("GET", "/stats").status == 200
-    third.vanish()
-    assert refused(server.connect()) == (503, "busy")
-    second.vanish()
-    assert server.connect().ask("GET", "/stats").status == 200
+full_limits = HttpLimits(connections_max=2, refused_connections_max=2)
+
+
+def full_server() -> Server:
+    """A server that has as many connections as it may."""
+    server = Server(limits=full_limits)
+    for _ in range(full_limits.connections_max):
+        server.connect()
+    return server
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [request(get, b"Host: h"), head + b"Content-Length: 9\r\n\r\n", request(b"GET /healthy HTTP/1.1", b"Host: h")],
+)
+def test_one_connection_too_many_is_503_busy_and_closed(raw: bytes) -> None:
+    """A client learns that there is no room, and the others go on."""
+    server = full_server()
+    assert refused(server.connect().send(raw)) == (503, "busy")
+    assert server.clients[0].ask("GET", "/stats").status == 200
+    server.clients[1].vanish()
+    assert server.connect().send(request(get, b"Host: h")).response().status == 200
+
+
+def test_a_connection_too_many_is_served_if_another_has_closed_meanwhile() -> None:
+    """A server that has room again does not say that it has none."""
+    server = full_server()
+    late, later = server.connect(), server.connect()
+    server.clients[0].vanish()
+    assert late.ask("GET", "/stats").status == 200
+    assert late.ask("GET", "/stats").status == 200
+    assert refused(later.send(request(get, b"Host: h"))) == (503, "busy")
+    assert server.site.connection_count == 3
+
+
+@pytest.mark.parametrize("check", ["live", "ready", "push"])
+def test_health_is_answered_at_the_limit_of_connections(check: str) -> None:
+    """A crowd of clients does not make an orchestrator think that the process is dead."""
+    server = full_server()
+    client = server.connect()
+    response = client.ask("GET", f"/health/{check}")
+    assert (response.status, response.json["ok"], response.headers["connection"]) == (200, True, "close")
+    assert client.closed
+
+
+def test_health_is_answered_at_the_limit_while_the_node_drains() -> None:
+    """A balancer learns that the node leaves, however many clients it has."""
+    server = full_server()
+    server.driver.drain()
+    assert server.ask("GET", "/health/ready").json["reasons"] == ["draining"]
+    assert server.ask("GET", "/health/live").status == 200
+
+
+def test_a_connection_too_many_that_sends_nothing_is_busy_in_time() -> None:
+    """It has no more time than a head may take, and a byte now and then gains none."""
+    server = full_server()
+    silent, trickling = server.connect(), server.connect()
+    for byte in b"GET /heal":
+        server.pass_time(1)
+        trickling.send(bytes([byte]))
+    assert silent.waiting
+    assert trickling.waiting
+    server.pass_time(2.5)
+    assert refused(silent) == (503, "busy")
+    assert refused(trickling) == (503, "busy")
+
+
+def test_the_newest_of_too_many_connections_is_the_one_that_is_heard() -> None:
+    """Clients that connect and send nothing can't keep a health check from its answer."""
+    server = full_server()
+    oldest, newer = server.connect(), server.connect()
+    assert server.connect().ask("GET", "/health/live").status == 200
+    assert oldest.transport.aborted
+    assert not newer.transport.aborted
+    assert server.site.connection_count <= 4
+    assert server.clients[0].ask("GET", "/stats").json["listeners"] == {"http": {"refused": {"busy": 1}}}
 
 
 def test_requests_on_one_connection_are_answered_in_their_order(server: Server) -> None:
@@ -469,6 +568,67 @@ def test_a_client_that_never_reads_is_cut_off() -> None:
     assert not client.transport.gone
     server.pass_time(3)
     assert client.transport.aborted
+
+
+def test_a_client_that_reads_slowly_but_steadily_gets_its_answer() -> None:
+    """A transfer is judged by whether it stalls, not by how long it takes."""
+    server = Server()
+    body = bytes(range(256)) * 4096
+    server.ask("POST", "/push", body)
+    client = server.connect()
+    client.transport.client_reads = False
+    client.start("GET", "/get")
+    for _ in range(8):
+        server.pass_time(200)
+        client.transport.read_some(140_000)
+    assert client.response().body == body
+    client.transport.client_reads = True
+    assert client.ask("GET", "/stats").status == 200
+
+
+def test_a_client_that_stops_reading_in_the_midst_is_cut_off() -> None:
+    """What it has read before does not count."""
+    server = Server()
+    server.ask("POST", "/push", b"x" * 1024 * 1024)
+    client = server.connect()
+    client.transport.client_reads = False
+    client.start("GET", "/get")
+    server.pass_time(200)
+    client.transport.read_some(200_000)
+    server.pass_time(299)
+    assert not client.transport.gone
+    server.pass_time(3)
+    assert client.transport.aborted
+    assert server.site.connection_count == 0
+
+
+def test_a_slow_reader_that_leaves_is_forgotten() -> None:
+    """Nothing is left of an answer whose client goes away in the midst of it."""
+    server = Server()
+    server.ask("POST", "/push", b"x" * 1024 * 1024)
+    client = server.connect()
+    client.transport.client_reads = False
+    client.start("GET", "/get")
+    client.transport.read_some(200_000)
+    client.vanish()
+    assert server.site.connection_count == 0
+    assert server.ask("GET", "/stats").json["leased"] == 1
+
+
+def test_a_site_that_drains_lets_a_slow_reader_finish() -> None:
+    """An answer that is under way is not cut in two."""
+    server = Server()
+    server.ask("POST", "/push", b"x" * 1024 * 1024)
+    client = server.connect()
+    client.transport.client_reads = False
+    client.start("GET", "/get")
+    client.transport.read_some(200_000)
+    server.site.drain()
+    client.transport.client_reads = True
+    server.settle()
+    server.settle()
+    assert len(client.response().body) == 1024 * 1024
+    assert client.closed
 
 
 def test_all_answers_that_nobody_reads_are_bounded_together() -> None:

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import INegotiated
 from twisted.logger import capturedLogs
 from zope.interface import alsoProvides
 
+from dqtw import __version__
 from dqtw.core.settings import NodeSettings
 from dqtw.net.line_limits import LineLimits
 from tests.unit.net.line_client import LineClient, World, push
@@ -93,10 +94,21 @@ def test_touch_starts_the_lease_anew(world: World, client: LineClient) -> None:
     assert client.ask(f"TOUCH {receipt}\r\n".encode()).startswith(b"ERR lease_lost ")
 
 
-def test_ack_now_removes_the_message_at_delivery(world: World, client: LineClient) -> None:
-    client.push(b"x")
-    client.get(" ack=now")
+def test_ack_now_removes_the_message_at_delivery_and_answers_its_id(world: World, client: LineClient) -> None:
+    """There is no lease, so there is no receipt."""
+    id = client.push(b"x")
+    assert client.ask(b"GET ack=now\r\n") == f"MSG {id} 1 1\r\nx\r\n".encode()
     assert world.driver.stats()["queueSize"] == 0
+
+
+def test_ack_now_behind_a_poll_answers_the_id(world: World, client: LineClient) -> None:
+    client.ask(b"GET wait=30 ack=now\r\n")
+    id = world.connect().push(b"x")
+    assert client.read() == f"MSG {id} 1 1\r\nx\r\n".encode()
+
+
+def test_hello_tells_version_and_bounds(client: LineClient) -> None:
+    assert client.ask(b"HELLO\r\n") == f"HELLO dqtw {__version__} max=1048576 auth=no\r\n".encode()
 
 
 def test_a_key_seen_before_answers_the_same_id_and_says_duplicate(client: LineClient) -> None:
@@ -117,7 +129,7 @@ def test_ping_auth_and_help_are_answered_without_any_token_configured(client: Li
     lines = client.ask(b"HELP\r\n").decode().splitlines()
     assert lines[-1] == "END"
     assert {line.split()[0].rstrip(":") for line in lines[:-1]} == {
-        *("PUSH", "GET", "ACK", "NACK", "TOUCH", "STATS", "PING", "AUTH", "HELP", "QUIT")
+        *("PUSH", "GET", "ACK", "NACK", "TOUCH", "HELLO", "STATS", "PING", "AUTH", "HELP", "QUIT")
     }
 
 
@@ -208,9 +220,6 @@ def test_a_drain_answers_polls_and_refuses_pushes(world: World, client: LineClie
         b"TOUCH node.1.1",
         b"AUTH",
         b"AUTH a b",
-        b"\xff\xfe",
-        b"PING\x00",
-        b"PI\rNG",
         b"GET wait=1\x00",
     ],
 )
@@ -289,6 +298,12 @@ def test_a_huge_body_is_skipped_without_being_held(client: LineClient) -> None:
         b"PUSH 1073741825\r\n",
         b"PUSH " + b"9" * 5000 + b"\r\n",
         b"PUSH 1\r\nxx\r\n",
+        b"PUSH 2\r\nx\r\n",
+        b"PUSH 3\r\nx\r\n",
+        b"\xff\xfe\r\n",
+        b"PING\x00\r\n",
+        b"PI\rNG\r\n",
+        b"put 0 0 60 5\r\nhello\r\n",
         b"PUSH 1\r\nx\rx",
         b"PUSH 1 bad\r\nxx\r\n",
         b"x" * 8193,
@@ -498,7 +513,9 @@ def test_a_request_that_is_not_complete_in_time_is_request_timeout(world: World,
         client.ask(b"x")
     assert not client.closed
     world.settle(1)
-    assert client.read().startswith(b"ERR request_timeout ")
+    assert client.read() == (
+        b"ERR request_timeout the rest of a body of 1000 bytes, or its line end, did not come within 60 seconds\r\n"
+    )
     assert client.closed
 
 
@@ -554,6 +571,38 @@ def test_connections_over_the_limit_are_told_so(world: World) -> None:
     assert second.ask(b"PING\r\n") == b"PONG\r\n"
 
 
+def test_the_longest_lease_is_said(client: LineClient) -> None:
+    client.push(b"x")
+    assert client.ask(b"GET lease=43201\r\n") == (
+        b"ERR bad_request lease: 43201 seconds are more than --max-lease, which is 43200\r\n"
+    )
+    receipt = client.get(" lease=43200")[0]
+    for words in (f"TOUCH {receipt} lease={'9' * 32}", f"NACK {receipt} delay=43200.5"):
+        assert client.ask(f"{words}\r\n".encode()).endswith(b" more than --max-lease, which is 43200\r\n")
+    assert client.ask(f"NACK {receipt} delay=43200\r\n".encode()) == b"OK\r\n"
+
+
+# Counted.
+
+
+def test_what_is_refused_before_the_node_is_asked_is_counted_by_code() -> None:
+    world = World(limits=LineLimits(max_message=5, max_connections=1), authenticate=lambda token: token == "t")
+    client = world.connect()
+    world.connect()
+    client.ask(b"GET\r\nAUTH wrong\r\nAUTH t\r\n" + push(b"x" * 6) + b"NOPE\r\nPUSH x\r\n")
+    client.vanish()
+    world.connect().ask(b"PI")
+    world.settle(60)
+    refused = {"bad_request": 1, "busy": 1, "framing": 1, "request_timeout": 1, "too_large": 1, "unauthorized": 2}
+    assert world.driver.stats()["listeners"] == {"line": {"refused": refused}}
+
+
+def test_what_the_node_refuses_is_not_counted_twice(world: World, client: LineClient) -> None:
+    client.ask(b"ACK node.01M85ZDB75JNQDH956BXFJY0D9.1\r\n")
+    assert world.driver.stats()["refused"] == {"unknown": 1}
+    assert world.driver.stats()["listeners"] == {}
+
+
 # Leaving.
 
 
@@ -565,7 +614,38 @@ def test_after_a_half_close_complete_commands_are_answered(world: World, client:
     world.settle()
     answer = client.read()
     assert answer.startswith(b"OK ")
-    assert answer.endswith(b"\r\nx\r\nPONG\r\n")
+    assert answer.endswith(b"\r\nx\r\nPONG\r\nERR framing the input ended: the end of a line did not come\r\n")
+    assert client.stream.gone
+
+
+@pytest.mark.parametrize(
+    ("sent", "missing"),
+    [
+        (b"PUSH 7\r\nhello\r\n", b"the rest of a body of 7 bytes, or its line end,"),
+        (b"PUSH 5\r\nhello", b"the rest of a body of 5 bytes, or its line end,"),
+        (b"PUSH 5", b"the end of a line"),
+    ],
+)
+def test_a_request_that_is_incomplete_at_a_half_close_is_refused(
+    client: LineClient, sent: bytes, missing: bytes
+) -> None:
+    """As in `printf 'PUSH 7…' | nc -N`: silence would look like success."""
+    client.ask(sent)
+    client.half_close()
+    client.world.settle()
+    assert client.read() == b"ERR framing the input ended: " + missing + b" did not come\r\n"
+    assert client.stream.gone
+    assert ready(client.world) == 0
+
+
+def test_the_refusal_of_an_incomplete_request_comes_behind_the_answers_before_it(world: World) -> None:
+    world = World(NodeSettings(size=1))
+    client, worker = world.connect(), world.connect()
+    id = client.push(b"x")
+    client.ask(push(b"y", " wait=30") + b"PUSH 5\r\nhel")
+    client.half_close()
+    worker.ask(f"ACK {id}\r\n".encode())
+    assert [line.split(b" ")[0] for line in client.read().split(b"\r\n")] == [b"OK", b"ERR", b""]
     assert client.stream.gone
 
 
@@ -714,10 +794,11 @@ def locked() -> LineClient:
     return World(authenticate=lambda token: token == "let me in").connect()
 
 
-def test_without_auth_everything_but_four_verbs_is_unauthorized(locked: LineClient) -> None:
+def test_without_auth_everything_but_five_verbs_is_unauthorized(locked: LineClient) -> None:
     for sent in (push(b"QUIT\r\n"), b"GET\r\n", b"STATS\r\n", b"GET wait=30\r\n"):
         assert locked.ask(sent).startswith(b"ERR unauthorized "), sent
     assert locked.ask(b"PING\r\nHELP\r\n").endswith(b"END\r\n")
+    assert locked.ask(b"HELLO\r\n").endswith(b" auth=yes\r\n")
     assert locked.world.driver.stats()["queueSize"] == 0
     locked.ask(b"QUIT\r\n")
     assert locked.closed

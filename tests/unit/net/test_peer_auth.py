@@ -1,6 +1,7 @@
 """Who is a node of the cluster: what a request shows, and for how long it may be shown."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -201,3 +202,40 @@ def test_a_secret_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "short").write_bytes(b"0123456789abcde\n")
     with pytest.raises(BadSecret, match="fewer than 16"):
         PeerSecret.read(tmp_path / "short")
+    for count in (0, 3):
+        (tmp_path / "many").write_bytes(b"0123456789abcdef\n\n" * count)
+        with pytest.raises(BadSecret, match=f"has {count} lines"):
+            PeerSecret.read(tmp_path / "many")
+
+
+def test_a_file_that_can_not_be_read_again_leaves_the_secrets_as_they_were(tmp_path: Path) -> None:
+    """A slip while the secret is changed does not part a node from its cluster."""
+    file = tmp_path / "secret"
+    file.write_bytes(b"0123456789abcdef")
+    secret = PeerSecret.read(file)
+    mac = secret.mac("x")
+    file.write_bytes(b"short")
+    with pytest.raises(BadSecret):
+        secret.reread()
+    assert secret.mac("x") == mac
+    file.write_bytes(b"fedcba9876543210\n0123456789abcdef\n")
+    secret.reread()
+    assert len(secret) == 2
+    assert secret.mac("x") != mac
+    assert secret.made(mac, "x")
+
+
+steps = ("old", "old new", "new old", "new")
+
+
+@pytest.mark.parametrize(("asker", "answerer"), [*pairwise(steps), *pairwise(steps[::-1])])
+def test_nodes_that_are_one_step_of_a_change_apart_understand_each_other(asker: str, answerer: str) -> None:
+    """The new secret comes behind the old one, then in front of it, then remains alone; no link breaks on the way."""
+    known = {"old": b"o" * 16, "new": b"n" * 16}
+    pair = Pair()
+    pair.signer = Signer(PeerSecret(*map(known.__getitem__, asker.split())), pair.asker_wall, Random(1).randbytes)
+    pair.verifier = Verifier(PeerSecret(*map(known.__getitem__, answerer.split())), pair.answerer_wall)
+    asked = pair.shown()
+    pair.judge(asked)
+    signature = pair.verifier.sign(asked, 200, b"answer").encode()
+    pair.signer.check_body(pair.signer.check_head(asked, 200, [signature]), b"answer")

@@ -611,6 +611,7 @@ def test_what_is_no_request_of_a_peer_is_refused_with_a_problem_document(
     assert (got, document["status"]) == (status, status)
     assert document["detail"]
     assert not scripted.asked
+    assert scripted.refused == [("peers", document["code"])]
 
 
 def test_a_node_that_fails_at_a_request_answers_and_goes_on(net: Net, logged_failures: list[LogEvent]) -> None:

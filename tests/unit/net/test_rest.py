@@ -38,7 +38,7 @@ def test_push_is_answered_with_201_and_the_message_id(server: Server) -> None:
     """A client learns where its message is and how many nodes hold it."""
     response = push(server)
     assert (response.status, sorted(response.json)) == (201, ["copies", "id", "members"])
-    assert response.headers["location"] == f"/messages/{response.json['id']}"
+    assert response.headers["location"] == f"messages/{response.json['id']}"
     assert (response.json["copies"], response.json["members"]) == (1, 1)
 
 
@@ -105,7 +105,32 @@ def test_a_key_seen_before_is_answered_200_with_the_same_id(server: Server) -> N
     first, again = push(server, Idempotency_Key="k"), push(server, Idempotency_Key="k")
     assert (first.status, again.status) == (201, 200)
     assert again.json == first.json | {"duplicate": True}
+    assert again.headers["location"] == first.headers["location"]
     assert server.queue_size == 1
+
+
+@pytest.mark.parametrize(
+    ("quoted", "bare"), [('"k"', "k"), ('"a b"', "a b"), (r'"a\"b\\c"', r'a"b\c'), ('"schlüssel"', "schlüssel")]
+)
+def test_a_key_is_the_same_with_quotes_and_without(server: Server, quoted: str, bare: str) -> None:
+    """A client library that follows the draft of the header and one that does not mean the same key."""
+    first, again = push(server, Idempotency_Key=quoted), push(server, Idempotency_Key=bare)
+    assert (again.status, again.json["id"]) == (200, first.json["id"])
+
+
+@pytest.mark.parametrize("key", ['"', '""', '"a', '"a"b', '"a", "b"', r'"a\b"', '"a";b=1'])
+def test_a_key_that_begins_with_a_quote_is_a_quoted_string(server: Server, key: str) -> None:
+    """A key that could be read in two ways is refused, and shown."""
+    response = push(server, Idempotency_Key=key)
+    assert response.code == "bad_request"
+    assert server.queue_size == 0
+
+
+def test_a_key_seen_before_with_another_type_is_a_duplicate(server: Server) -> None:
+    """The body alone decides; the message keeps the type that it came with."""
+    push(server, Idempotency_Key="k", Content_Type="a/b")
+    assert push(server, Idempotency_Key="k", Content_Type="c/d").json["duplicate"] is True
+    assert server.ask("POST", "/get").headers["content-type"] == "a/b"
 
 
 def test_a_key_seen_before_is_answered_also_when_the_queue_is_full() -> None:
@@ -234,6 +259,20 @@ def test_a_get_waits_no_longer_than_asked_and_at_most_30_seconds(server: Server,
     assert worker.response().status == 204
 
 
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("/get?lease=0", "lease: '0' is not greater than 0"),
+        ("/get/batch?max=1&lease=43201", "lease: 43201 seconds are more than --max-lease, which is 43200"),
+        ("/get?wait=1e400", "wait: '1e400' is not a number of seconds such as 30 or 0.25"),
+    ],
+)
+def test_a_time_that_can_not_be_is_refused_with_its_bound(server: Server, query: str, why: str) -> None:
+    response = server.ask("POST", query)
+    assert (response.status, response.code) == (400, "bad_request")
+    assert response.json["detail"].startswith(why)
+
+
 def test_a_lease_that_ends_makes_the_message_ready_again(server: Server) -> None:
     """A worker that died does not take its message along."""
     push(server)
@@ -246,7 +285,9 @@ def test_a_lease_that_ends_makes_the_message_ready_again(server: Server) -> None
 def test_ack_now_removes_at_delivery(server: Server) -> None:
     """A worker that wants at most once gets it."""
     push(server)
-    assert server.ask("GET", "/get?ack=now").body == b"work"
+    response = server.ask("GET", "/get?ack=now")
+    assert response.body == b"work"
+    assert {name for name in response.headers if name.startswith("dqtw-")} == {"dqtw-id", "dqtw-attempt"}
     assert server.queue_size == 0
 
 
@@ -286,9 +327,9 @@ def test_a_message_is_nothing_a_browser_would_run(server: Server) -> None:
 # Ack, nack, touch, inspect
 
 
-@pytest.mark.parametrize("body", [None, b"", b"x" * 8192])
+@pytest.mark.parametrize("body", [None, b""])
 def test_ack_by_receipt_removes_the_message(server: Server, body: bytes | None) -> None:
-    """The work is done; what a client sends along does not matter."""
+    """The work is done."""
     push(server)
     assert server.ask("POST", f"/ack/{get_receipt(server)}", body).status == 204
     assert server.queue_size == 0
@@ -419,7 +460,7 @@ def test_a_batch_of_pushes_is_answered_in_its_order(server: Server) -> None:
     """Many messages, one request."""
     encoded = base64.b64encode(b"\xff\x00").decode()
     told = ask_batch(server, "/push/batch", [{"text": "ä", "type": "text/plain"}, {"base64": encoded}, {"text": ""}])
-    assert [sorted(item) for item in told] == [["copies", "id", "members"]] * 3
+    assert [sorted(item) for item in told] == [["copies", "id", "members", "ok"]] * 3
     bodies = [server.ask("GET", "/get").body for _ in range(3)]
     assert bodies == ["ä".encode(), b"\xff\x00", b""]
 
@@ -449,8 +490,39 @@ def test_one_bad_item_does_not_fail_the_others(server: Server, bad: Any) -> None
     """A defect in one message of many costs that one only."""
     told = ask_batch(server, "/push/batch", [{"text": "a"}, bad, {"text": "b"}])
     assert [item.get("code") for item in told] == [None, "bad_request", None]
-    assert sorted(told[1]) == ["code", "detail"]
+    assert [item["ok"] for item in told] == [True, False, True]
+    assert sorted(told[1]) == ["code", "detail", "ok"]
     assert server.queue_size == 2
+
+
+def test_a_byte_order_mark_before_json_means_nothing(server: Server) -> None:
+    """Some programs write one."""
+    bom = b"\xef\xbb\xbf"
+    (item,) = server.ask("POST", "/push/batch", bom + b'[{"text":"a"}]').json
+    assert server.ask("POST", "/ack/batch", bom + json.dumps([item["id"]]).encode()).json == [{"ok": True}]
+
+
+def test_a_batch_that_is_refused_whole_has_the_status_of_its_refusal() -> None:
+    """A client that looks at the status alone does not take its messages for stored."""
+    server = Server(NodeSettings(size=1, max_message=4))
+    for items, status, code in (
+        ([{}, {"x": 1}], 400, "bad_request"),
+        ([{"text": "five5"}], 413, "too_large"),
+        ([{"text": "a"}, {"text": "b"}], 200, None),
+        ([{"text": "a"}, {"text": "b"}], 429, "full"),
+        ([{"text": "a"}, {}], 200, "full"),
+    ):
+        response = server.ask("POST", "/push/batch", json.dumps(items).encode())
+        assert response.status == status
+        assert response.headers["content-type"] == "application/json"
+        assert response.json[0].get("code") == code
+        assert response.headers.get("retry-after") == ("1" if status == 429 else None)
+    acks = server.ask("POST", "/ack/batch", json.dumps([f"{stranger}", "x"]).encode())
+    assert [acks.status, *(item["ok"] for item in acks.json)] == [200, False, False]
+    identity = server.ask("POST", "/get").headers["dqtw-id"]
+    assert server.ask("POST", "/ack/batch", json.dumps([identity]).encode()).status == 200
+    again = server.ask("POST", "/ack/batch", json.dumps([identity]).encode())
+    assert (again.status, again.json[0]["code"]) == (404, "unknown")
 
 
 def test_an_item_over_the_limit_is_that_items_too_large() -> None:
@@ -498,9 +570,12 @@ def test_a_batch_has_at_most_1000_items(server: Server) -> None:
         b'{"a":' * 100_000,
         b"[" + b"9" * 10_000 + b"]",
         '["a"]'.encode("utf-16"),
-        b"\xef\xbb\xbf[]",
+        b"\xef\xbb\xbf",
+        b'[{"text": "a", "text": "b"}]',
+        b"[" + b",".join(b'{"n%d": 1}' % n for n in range(1001)) + b"]",
+        b"1e999",
     ],
-    ids=range(14),
+    ids=range(17),
 )
 def test_a_body_that_is_no_json_array_is_400(server: Server, target: str, body: bytes) -> None:
     """Nonsense is refused, however deep it is nested."""
@@ -532,7 +607,9 @@ def test_get_batch_waits_for_the_first_message(server: Server) -> None:
     worker = server.connect().start("POST", "/get/batch?max=10&wait=5&ack=now")
     assert worker.waiting
     push(server)
-    assert [item["text"] for item in worker.response().json] == ["work"]
+    (item,) = worker.response().json
+    assert sorted(item) == ["attempt", "id", "text", "type"]
+    assert item["text"] == "work"
     assert server.queue_size == 0
 
 
@@ -541,6 +618,7 @@ def test_max_is_a_number_from_1_to_1000(server: Server, query: str) -> None:
     """A worker says how many it can take."""
     response = server.ask("POST", "/get/batch" + query)
     assert (response.status, response.code) == (400, "bad_request")
+    assert "max" in response.json["detail"]
 
 
 def test_ack_batch_takes_receipts_and_ids(server: Server) -> None:
@@ -594,6 +672,24 @@ def test_a_draining_node_is_live_but_not_ready(server: Server) -> None:
     assert server.ask("GET", "/health/ready").json["reasons"] == ["draining"]
 
 
+def test_health_as_a_whole_is_for_people() -> None:
+    """It says what each check would, and its status is that of a process that answers."""
+    server = Server(NodeSettings(size=1))
+    push(server)
+    response = server.ask("GET", "/health")
+    assert response.status == 200
+    assert {name: check["ok"] for name, check in response.json.items()} == {"live": True, "ready": True, "push": False}
+    assert response.json["push"] == server.ask("GET", "/health/push").json
+
+
+def test_the_root_says_what_this_is(server: Server) -> None:
+    """A person with a browser, and a program, find the description; also behind a path prefix."""
+    document = server.ask("GET", "/").json
+    assert document["name"] == "dqtw"
+    for name in ("openapi", "health", "stats"):
+        assert server.ask("GET", "/" + document[name]).status == 200
+
+
 def test_stats_are_json(server: Server) -> None:
     """An operator sees what is on the queue."""
     push(server)
@@ -613,6 +709,8 @@ def test_the_description_is_served(server: Server) -> None:
     ("method", "target", "named"),
     [
         ("POST", "/push?wiat=1", "wiat"),
+        ("GET", "/?x=1", "x"),
+        ("GET", "/health?x=1", "x"),
         ("GET", "/get?max=1", "max"),
         ("POST", "/get?lease=1&a%20b=", "a b"),
         ("POST", "/push/batch?wait=1", "wait"),
@@ -652,7 +750,9 @@ def test_seconds_are_decimal_and_not_negative(server: Server, name: str, value: 
 @pytest.mark.parametrize("value", ["", "later", "NOW", "true"])
 def test_ack_can_only_be_now(server: Server, value: str) -> None:
     """A worker does not get another guarantee than it thinks."""
-    assert server.ask("GET", f"/get?ack={value}").code == "bad_request"
+    response = server.ask("GET", f"/get?ack={value}")
+    assert response.code == "bad_request"
+    assert repr(value) in response.json["detail"]
 
 
 @pytest.mark.parametrize(
@@ -681,12 +781,36 @@ def test_a_key_that_is_not_utf_8_is_400(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["/", "/nope", "/push/", "//push", "/get//batch", "/get/", "/health", "/messages/", "/PUSH"]
+    "target", ["/nope", "/push/", "//push", "/get//batch", "/get/", "/health/", "/health/x", "/PUSH", "/index.html"]
 )
 def test_an_unknown_path_is_404_as_a_problem(server: Server, target: str) -> None:
     """No page, no redirect: a program can read it."""
     response = server.ask("POST", target)
     assert (response.status, response.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("/ack", "a receipt is missing"),
+        ("/ack/", "a receipt is missing"),
+        ("/nack/?delay=1", "a receipt is missing"),
+        ("/touch/", "a receipt is missing"),
+        ("/messages/", "a message id is missing"),
+        ("/messages", "a message id is missing"),
+    ],
+)
+def test_a_path_without_its_receipt_is_400(server: Server, target: str, hint: str) -> None:
+    """A shell script with an empty variable learns what is wrong."""
+    response = server.ask("POST", target)
+    assert (response.status, response.code) == (400, "bad_request")
+    assert hint in response.json["detail"]
+
+
+@pytest.mark.parametrize(("target", "hint"), [("/push/", "slash"), ("/nope", "'/nope'")])
+def test_an_unknown_path_is_shown_with_a_hint(server: Server, target: str, hint: str) -> None:
+    """A typing error is easy to see."""
+    assert hint in server.ask("POST", target, b"body").json["detail"]
 
 
 @pytest.mark.parametrize(
@@ -705,6 +829,7 @@ def test_another_method_is_405_with_allow(server: Server, method: str, target: s
     assert (response.status, response.headers["allow"]) == (405, allow)
     if method != "HEAD":
         assert response.code == "method_not_allowed"
+        assert "OPTIONS" not in response.json["detail"]
 
 
 @pytest.mark.parametrize(
@@ -796,7 +921,7 @@ def test_without_a_good_token_everything_is_401(guarded: Server, target: str, va
     assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("target", ["/health/live", "/health/ready", "/health/push", "/openapi.json"])
+@pytest.mark.parametrize("target", ["/", "/health", "/health/live", "/health/ready", "/health/push", "/openapi.json"])
 def test_health_and_description_need_no_token(guarded: Server, target: str) -> None:
     """A balancer has no token."""
     assert guarded.ask("GET", target).status == 200

@@ -50,6 +50,23 @@ def test_rule_16_a_command_is_forwarded_once_and_never_further() -> None:
     assert world.bodies("a", "a") == [b"here"]
 
 
+def test_the_longest_lease_is_that_of_the_node_that_the_client_asks() -> None:
+    """The owner may have another setting; what was promised to the client holds."""
+    world = Cluster("a", "b", copies=1)
+    world.start("a", max_lease_s=100.0)
+    world.start("b", max_lease_s=10.0)
+    world.settle()
+    id = pushed(world, "b")
+    got = world.get("a", lease_s=90.0)
+    world.settle()
+    (delivery,) = got.deliveries
+    receipt = delivery.receipt
+    assert (receipt.id, delivery.lease_s) == (id, 90.0)
+    touched, refused = world.ask("a", Touch(receipt, 95.0)), world.ask("b", Touch(receipt, 95.0))
+    world.settle()
+    assert (touched.code, refused.code) == ("Done", "bad_request")
+
+
 def test_rule_16_a_forwarded_command_for_a_third_node_is_unknown_here() -> None:
     """A confused peer gets an answer, not a loop."""
     world = cluster("a", "b", "c")

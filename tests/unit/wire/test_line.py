@@ -6,8 +6,8 @@ from dqtw.core.commands import Ack, Delivered, Delivery, Done, Get, Nack, Push, 
 from dqtw.core.errors import BadRequest, Framing, Refusal, TooLarge, Unauthorized
 from dqtw.core.message import Message, MessageId, Receipt
 from dqtw.wire.line import LineParser, locked_body_bytes_max
-from dqtw.wire.line_answers import render, render_stats
-from dqtw.wire.line_requests import Auth, Request, Simple
+from dqtw.wire.line_answers import render, render_hello, render_stats
+from dqtw.wire.line_requests import Auth, Request, Simple, UnknownVerb
 
 id = MessageId("node-1", "01HF7YAT00YPRPA8JAB2VS3WER", 7)
 receipt = Receipt(id, "2a")
@@ -93,12 +93,12 @@ def test_a_skipped_body_is_not_held() -> None:
     assert isinstance(refusal, TooLarge)
 
 
-def test_locked_it_lets_four_verbs_through() -> None:
+def test_locked_it_lets_five_verbs_through() -> None:
     parser = LineParser(locked=True)
-    found = parse(parser, b"GET\nPING\nHELP\nAUTH x\nSTATS\nQUIT\nPUSH 5\nPING\n\nPUSH 5 x\nPING\n\n")
+    found = parse(parser, b"GET\nPING\nHELLO\nHELP\nAUTH x\nSTATS\nQUIT\nPUSH 5\nPING\n\nPUSH 5 x\nPING\n\n")
     refused = [each if not isinstance(each, Refusal) else type(each) for each in found]
     assert refused == [
-        *(Unauthorized, Simple.PING, Simple.HELP, Auth("x"), Unauthorized, Simple.QUIT),
+        *(Unauthorized, Simple.PING, Simple.HELLO, Simple.HELP, Auth("x"), Unauthorized, Simple.QUIT),
         *(Unauthorized, Unauthorized),
     ]
     parser.locked = False
@@ -127,7 +127,10 @@ def delivery(content_type: str) -> Delivered:
         (render(delivery("a/b; c=%")), f"MSG {receipt} 2 3 type=a/b;%20c=%25\r\na\r\n\r\n"),
         (render(delivery("a\r\n\x85\u2028é")), f"MSG {receipt} 2 3 type=a%0D%0A%C2%85%E2%80%A8é\r\na\r\n\r\n"),
         (render(BadRequest("no")), "ERR bad_request no\r\n"),
-        ((render_stats({"a": 1.5, "b": "é\n"}),), 'STATS 27\r\n{"a": 1.5, "b": "\\u00e9\\n"}\r\n'),
+        ((render_stats({"a": 1.5, "b": "é\n"}),), 'STATS 24\r\n{"a":1.5,"b":"\\u00e9\\n"}\r\n'),
+        (render(delivery("application/octet-stream"), ack_now=True), f"MSG {id} 2 3\r\na\r\n\r\n"),
+        ((render_hello("1.2", 5, needs_auth=True),), "HELLO dqtw 1.2 max=5 auth=yes\r\n"),
+        ((render_hello("1.2", 5, needs_auth=False),), "HELLO dqtw 1.2 max=5 auth=no\r\n"),
     ],
 )
 def test_every_answer_is_written(answer: tuple[bytes, ...], line: str) -> None:
@@ -151,4 +154,95 @@ def test_a_refusal_repeats_little_of_what_the_client_sent() -> None:
     (refusal,) = parse(LineParser(), "GET é".encode() + b"x" * 8000 + b"\n")
     assert isinstance(refusal, BadRequest)
     assert refusal.detail.isascii()
-    assert len(refusal.detail) < 100
+    assert len(refusal.detail) < 150
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"ACK\n", "ACK must be followed by a receipt or a message id: for example ACK node.01"),
+        (b"NACK\n", "NACK must be followed by a receipt: for example NACK node.01"),
+        (b"TOUCH\n", "TOUCH must be followed by a receipt: for example TOUCH node.01"),
+        (b"NACK x\n", "'x' is not a receipt"),
+        (f"NACK {id}\n".encode(), f"'{id}' is not a receipt, but a message id; a receipt comes with a delivery"),
+        (b"ACK x\n", "'x' is neither a receipt nor a message id"),
+        (b"GET wait=1e400\n", "wait: '1e400' is not a number of seconds such as 30"),
+        (b"GET lease=0\n", "lease: '0' is not greater than 0"),
+        (b"GET lease=0.0\n", "lease: '0.0' is not greater than 0"),
+        (f"TOUCH {receipt} lease=0\n".encode(), "lease: '0' is not greater than 0"),
+        (f"NACK {receipt} delay=soon\n".encode(), "delay: 'soon' is not a number of seconds"),
+        (b"GET ack=later\n", "ack: 'later' is not now, the only value"),
+        (b"GET leese=5\n", "unknown word 'leese=5'; here wait=, lease=, ack= may stand"),
+        (b"GET lease=%zz\n", "in '%zz' a % is not followed by two hexadecimal digits"),
+        (b"PUSH 0 key=%00\n\n", "the key '\\x00' is not 1 to 255 characters"),
+        (b"PUSH 2147483648\n", "2147483648 bytes are more than 1 GiB"),
+        (b"\n", "an empty line is not a command"),
+        (b" PING\n", "a line begins with a verb, not with a space"),
+        (b"PNIG\n", "unknown verb 'PNIG'; HELP lists the verbs"),
+        (b"\x16\x03\x01\x02\x00", "this is the line protocol without TLS"),
+    ],
+)
+def test_a_refusal_names_what_it_refuses(sent: bytes, said: str) -> None:
+    (refusal,) = parse(LineParser(), sent)
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail.startswith(said)
+
+
+# The line end behind a body.
+
+
+@pytest.mark.parametrize(
+    ("sent", "wrong"),
+    [
+        (b"PUSH 6\r\nhello\r\n", "bytes 7 and 8"),  # the CR was counted
+        (b"PUSH 7\r\nhello\r\nPING\r\n", "bytes 8 and 9"),  # CR and LF were
+        (b"PUSH 4\r\nhello\r\n", "bytes 5 and 6"),
+        (b"PUSH 5\r\nhello\n", "bytes 6 and 7"),
+        (b"PUSH 5\r\nhello\rPING\r\n", "bytes 6 and 7"),
+        (b"PUSH 6 bad\r\nhello\r\n", "bytes 7 and 8"),
+    ],
+)
+def test_after_crlf_a_body_is_followed_by_crlf(sent: bytes, wrong: str) -> None:
+    (refusal,) = parse(LineParser(), sent)
+    assert isinstance(refusal, Framing)
+    how_to_count = "PUSH takes the number of the body's bytes, without its line end"
+    assert refusal.detail == f"{wrong} after the line are not CRLF: {how_to_count}"
+
+
+def test_after_lf_a_body_is_followed_by_either() -> None:
+    assert parse(LineParser(), b"PUSH 5\nhello\nPUSH 5\nhello\r\nPING\n") == [Push(b"hello")] * 2 + [Simple.PING]
+    (refusal,) = parse(LineParser(), b"PUSH 4\nhello\n")
+    assert isinstance(refusal, Framing)
+    assert refusal.detail.startswith("byte 5 after the line is not a line end: ")
+
+
+# Other protocols.
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"put 0 0 60 11\r\nGET ack=now\r\n",
+        b"set key 0 0 11 noreply\r\nGET ack=now\r\n",
+        b"PUB subject 11\r\nGET ack=now\r\n",
+        b"*1\r\n$3\r\nGET\r\n",
+        b"\x00\x00\x00\x0b\r\nGET\r\n",
+        b"\x16\x03\x01\nGET\r\n",
+        b"reserve-with-timeout 5\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET\r\n",
+    ],
+)
+def test_a_line_of_another_protocol_ends_the_connection_at_once(sent: bytes) -> None:
+    assert [type(found) for found in parse(LineParser(), sent)] == [Framing]
+
+
+def test_a_few_unknown_verbs_end_the_connection() -> None:
+    parser = LineParser()
+    found = parse(parser, b"EHLO there\r\nMAIL\r\nDATA\r\nGET ack=now\r\n")
+    assert [type(each) for each in found] == [UnknownVerb, UnknownVerb, Framing]
+
+
+def test_a_person_may_mistype_now_and_then() -> None:
+    parser = LineParser()
+    assert [type(each) for each in parse(parser, b"HELO\nPNIG\n\nPING\n" * 10)][::4] == [UnknownVerb] * 10
+    assert parse(parser, b"PING\n") == [Simple.PING]

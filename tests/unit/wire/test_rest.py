@@ -6,12 +6,23 @@ from inspect import isclass
 import pytest
 
 from dqtw.core import errors
-from dqtw.core.commands import Delivered, Delivery, Get, Inspected, Nack, Push, Pushed, State, Touch
-from dqtw.core.errors import BadRequest, Full, OwnerDown, Refusal, TooLarge, Unauthorized, Unknown
+from dqtw.core.commands import Delivered, Delivery, Done, Get, Inspected, Nack, Push, Pushed, State, Touch
+from dqtw.core.errors import (
+    BadRequest,
+    Full,
+    OwnerDown,
+    Refusal,
+    TooLarge,
+    Unauthorized,
+    Uncertain,
+    Unknown,
+    UnsupportedEncoding,
+    quote,
+)
 from dqtw.core.health import Health
 from dqtw.core.message import Message, MessageId, Receipt
 from dqtw.wire import rest, rest_batch
-from dqtw.wire.problem import Answer, internal_problem, problem, statuses
+from dqtw.wire.problem import Answer, internal_problem, phrase, problem, retry_seconds, statuses
 
 message_id = MessageId("n", "01ARZ3NDEKTSV4RRFFQ69G5FAV", 7)
 receipt = Receipt(message_id, "t0")
@@ -50,6 +61,62 @@ def test_what_may_be_asked_again_says_when(refusal: Refusal) -> None:
     assert int(headers(problem(refusal))["Retry-After"]) >= 1
 
 
+def test_each_code_that_may_be_repeated_has_its_own_time() -> None:
+    """A client does not hammer at a node that has to be started again."""
+    assert set(retry_seconds) == {code for code, status in statuses.items() if status in (429, 503)}
+    assert retry_seconds["owner_down"] > retry_seconds["full"]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(413, "Content Too Large"), (414, "URI Too Long"), (422, "Unprocessable Content"), (404, "Not Found")],
+)
+def test_phrases_are_those_of_rfc_9110(status: int, words: str) -> None:
+    """Not those of the RFCs before it."""
+    assert phrase(status) == words
+
+
+def test_a_push_with_a_key_may_be_repeated_when_it_is_uncertain() -> None:
+    """It can't become two messages."""
+    answer = rest.pushed_answer(Push(b"", key="k"), Uncertain("who knows"))
+    assert (answer.status, "Retry-After" in headers(answer)) == (503, True)
+    assert "same key" in json.loads(answer.body)["detail"]
+
+
+def test_a_push_without_a_key_must_not_be_repeated_blindly_when_it_is_uncertain() -> None:
+    """A client library that obeys Retry-After does not make two messages of one."""
+    answer = rest.pushed_answer(Push(b""), Uncertain("who knows"))
+    assert (answer.status, headers(answer)) == (503, {})
+    assert "who knows; it has no key, so a repetition may be a second message" in json.loads(answer.body)["detail"]
+
+
+@pytest.mark.parametrize(("keys", "may_repeat"), [(("k", "l"), True), (("k", None), False)])
+def test_a_batch_that_is_uncertain_may_be_repeated_if_all_have_keys(keys: list[str | None], may_repeat: bool) -> None:
+    """One message without a key is enough to make the repetition a risk."""
+    answer = rest_batch.push_batch_answer([Push(b"", key=key) for key in keys], [Uncertain("who knows")] * 2)
+    assert (answer.status, "Retry-After" in headers(answer)) == (503, may_repeat)
+    assert ["same key" in item["detail"] for item in json.loads(answer.body)] == [key is not None for key in keys]
+
+
+def test_an_uncertain_ack_may_be_repeated() -> None:
+    """A message can't be removed twice."""
+    assert "Retry-After" in headers(rest.done_answer(Uncertain("who knows")))
+    assert "Retry-After" in headers(rest_batch.ack_batch_answer([Uncertain("who knows")]))
+
+
+@pytest.mark.parametrize("types", [[], [b"application/json"], [b"text/plain; charset=UTF-8"], [b'a/b;charset="utf-8"']])
+def test_a_batch_is_json_whatever_its_type_is_called(types: list[bytes]) -> None:
+    """`curl --data-binary` names the type of a form."""
+    rest_batch.check_batch_type(types)
+
+
+@pytest.mark.parametrize("kind", [b"application/json; charset=latin-1", b"a/b; Charset = utf-16", b"a/b;charset="])
+def test_a_batch_in_another_character_encoding_is_refused(kind: bytes) -> None:
+    """Its bytes might be read as other characters."""
+    with pytest.raises(UnsupportedEncoding):
+        rest_batch.check_batch_type([kind])
+
+
 def test_a_401_says_how_to_authenticate() -> None:
     """As HTTP wants it."""
     assert headers(problem(Unauthorized("")))["WWW-Authenticate"] == 'Bearer realm="dqtw"'
@@ -74,8 +141,8 @@ def test_a_query_that_says_anything_else_is_refused(raw: bytes) -> None:
 
 def test_a_clients_word_is_quoted_short() -> None:
     """An answer does not grow with the nonsense it is about."""
-    assert len(rest.quote("\x1b\u2028" * 5000)) < 1000
-    assert rest.quote("\x1b").isprintable()
+    assert len(quote("\x1b\u2028" * 5000)) < 1000
+    assert quote("\x1b").isprintable()
 
 
 def test_a_push_is_read() -> None:
@@ -114,17 +181,18 @@ def test_an_authorization_holds_the_token() -> None:
 
 def test_a_push_is_answered_with_its_place() -> None:
     """201 for a new one, 200 for one seen before."""
-    answer = rest.pushed_answer(Pushed(message_id, 2, 3))
-    assert (answer.status, headers(answer)) == (201, {"Location": f"/messages/{message_id}"})
+    answer = rest.pushed_answer(Push(b""), Pushed(message_id, 2, 3))
+    assert (answer.status, headers(answer)) == (201, {"Location": f"messages/{message_id}"})
     assert json.loads(answer.body) == {"id": str(message_id), "copies": 2, "members": 3}
-    again = rest.pushed_answer(Pushed(message_id, 2, 3, duplicate=True))
+    again = rest.pushed_answer(Push(b""), Pushed(message_id, 2, 3, duplicate=True))
     assert (again.status, json.loads(again.body)["duplicate"]) == (200, True)
+    assert headers(again) == headers(answer)
 
 
 def test_a_delivery_is_its_bytes() -> None:
     """The body is the very object that is on the queue: nothing is copied."""
     body = b"\x00\xff"
-    answer = rest.delivered_answer((Delivery(receipt, 3, 0.1, Message(body, "a/b")),))
+    answer = rest.delivered_answer(Get(), Delivered((Delivery(receipt, 3, 0.1, Message(body, "a/b")),)))
     assert answer.body is body
     assert (answer.status, answer.content_type) == (200, "a/b")
     told = headers(answer)
@@ -134,7 +202,8 @@ def test_a_delivery_is_its_bytes() -> None:
 
 def test_no_delivery_is_204() -> None:
     """Nothing is no error."""
-    assert rest.delivered_answer(Delivered().deliveries) == Answer(204)
+    assert rest.delivered_answer(Get(), Delivered()) == Answer(204)
+    assert rest.done_answer(Done()) == Answer(204)
 
 
 def test_what_is_known_of_a_message_is_told() -> None:
@@ -187,17 +256,18 @@ def test_a_batch_of_pushes_is_read_item_by_item() -> None:
 
 def test_batches_are_answered_item_by_item() -> None:
     """In their order."""
-    answer = rest_batch.push_batch_answer([Pushed(message_id, 1, 1), Full("no room")])
+    answer = rest_batch.push_batch_answer([Push(b"")] * 2, [Pushed(message_id, 1, 1), Full("no room")])
+    assert answer.status == 200
     assert json.loads(answer.body) == [
-        {"id": str(message_id), "copies": 1, "members": 1},
-        {"code": "full", "detail": "no room"},
+        {"ok": True, "id": str(message_id), "copies": 1, "members": 1},
+        {"ok": False, "code": "full", "detail": "no room"},
     ]
 
 
 def test_a_delivered_batch_has_text_where_it_is_utf_8() -> None:
     """And base64 where it is not."""
-    deliveries = [Delivery(receipt, 1, 60.0, Message(body)) for body in (b"", "ä\u2028".encode(), b"\xff")]
-    told = json.loads(rest_batch.get_batch_answer(deliveries).body)
+    deliveries = tuple(Delivery(receipt, 1, 60.0, Message(body)) for body in (b"", "ä\u2028".encode(), b"\xff"))
+    told = json.loads(rest_batch.get_batch_answer(Get(), Delivered(deliveries)).body)
     assert [(item.get("text"), item.get("base64")) for item in told] == [
         ("", None),
         ("ä\u2028", None),

@@ -3,12 +3,12 @@
 import pytest
 
 from dqtw.core.errors import BadRequest
-from dqtw.wire.values import format_seconds, parse_content_type, parse_key, parse_seconds
+from dqtw.wire.values import format_seconds, parse_content_type, parse_key, parse_lease, parse_seconds
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("30", 30), ("0.25", 0.25), ("007", 7), ("9" * 32, 1e32)])
 def test_seconds_are_plain_decimals(text: str, seconds: float) -> None:
-    assert parse_seconds(text) == seconds
+    assert parse_seconds("wait", text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,24 @@ def test_seconds_are_plain_decimals(text: str, seconds: float) -> None:
     ],
 )
 def test_anything_else_is_bad_request(text: str) -> None:
-    with pytest.raises(BadRequest):
-        parse_seconds(text)
+    with pytest.raises(BadRequest) as refused:
+        parse_seconds("wait", text)
+    assert refused.value.detail.startswith(f"wait: {text!a} is not a number of seconds such as 30 or 0.25 ")
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "00", "-1"])
+def test_a_lease_is_longer_than_0(text: str) -> None:
+    assert parse_lease("0.001") == 0.001
+    with pytest.raises(BadRequest, match=f"lease: '{text}' is not "):
+        parse_lease(text)
+
+
+def test_a_refusal_repeats_the_value_within_bounds() -> None:
+    for parse in (parse_key, parse_content_type, parse_lease):
+        with pytest.raises(BadRequest) as refused:
+            parse("\U0001f469" + "x" * 5000)
+        assert "'\\U0001f469xxx" in refused.value.detail
+        assert len(refused.value.detail) < 200
 
 
 @pytest.mark.parametrize(
