@@ -5,7 +5,7 @@ reads a clock, draws a random number or touches a socket, so that a whole cluste
 from one seed. ``now`` is in seconds of a monotonic clock, which must not go back from one call to the next.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from attrs import evolve
@@ -27,11 +27,11 @@ from dqtw.core.commands import (
 )
 from dqtw.core.doubt import Doubt, patience_s
 from dqtw.core.effects import Answer, Effect, Event, Level, Reply
-from dqtw.core.errors import BadRequest, Full, OwnerDown, Refusal, Starting, TooLarge, Unreplicated
+from dqtw.core.errors import BadRequest, OwnerDown, Refusal, Starting
 from dqtw.core.exchange import Exchanges
 from dqtw.core.favours import Favours
 from dqtw.core.forwarding import Forwarding, forward_timeout_s
-from dqtw.core.health import Check, Health, Wait
+from dqtw.core.health import Check, Health
 from dqtw.core.held_copy import OwnCopy
 from dqtw.core.holder import Holder
 from dqtw.core.home import home_of
@@ -46,7 +46,7 @@ from dqtw.core.replays import Replays
 from dqtw.core.reports import Reports
 from dqtw.core.settings import NodeSettings
 from dqtw.core.start import Start
-from dqtw.core.stats import node_stats
+from dqtw.core.stats import node_health, node_stats
 
 look_again_s: Final = 0.25  # how often conditions that no event announces are looked at, in a cluster
 gap_s: Final = 2.0  # a node that was not run for so long can't judge others by their silence
@@ -159,7 +159,7 @@ class Node:
         self.forwarding.pump(now)
         self.owner.links.pump(now)
         self.exchanges.carry_on(now)
-        departure = self.life.departure(now, is_quiet=self._is_quiet)
+        departure = self.life.departure(now, is_quiet=self.is_quiet)
         if departure is not None:
             self._effects.append(departure)
         effects = self._effects.copy()
@@ -174,7 +174,7 @@ class Node:
         return min((when for when in deadlines if when is not None), default=None)
 
     @property
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether no request is under way, here or for clients of this node elsewhere."""
         return self.owner.is_quiet and self.forwarding.is_quiet and not len(self.doubt)
 
@@ -195,22 +195,7 @@ class Node:
 
     def health(self, check: Check) -> Health:
         """Whether the node is well, and why not."""
-        in_session = len(self.owner.links.in_session())
-        reasons = () if check is Check.LIVE else tuple(self._reasons(check))
-        waits = self.waits(self._last_step, check) if reasons else ()  # in a cluster time is seen four times a second
-        waiting_for = tuple(wait.what for wait in waits)
-        return Health(not reasons, reasons, in_session, 1 + in_session, len(self.settings.members), waiting_for)
-
-    def waits(self, now: float, check: Check = Check.PUSH) -> list[Wait]:
-        """Return all that the node waits for; for other checks than that of pushes, without what only these need."""
-        waits = list(self.life.waits(now))
-        if self.life.drain_at is not None:
-            waits.append(Wait("the end of --drain-notice, when the drain begins"))
-        if self.phase is Phase.DRAINING and not self._is_quiet:
-            waits.append(Wait("requests are under way"))
-        if self.life.is_serving and check is Check.PUSH:
-            waits += (wait for wait in self.owner.links.waits(now) if wait not in waits)
-        return waits
+        return node_health(self, self._last_step, check)  # in a cluster time is seen four times a second
 
     def stats(self, now: float) -> dict[str, object]:
         """What an operator may want to know; names to JSON values, seconds end in ``_s``."""
@@ -333,20 +318,6 @@ class Node:
     def _check_open(self) -> None:
         if not self.life.is_serving:
             raise self.life.refusal()
-
-    def _reasons(self, check: Check) -> Iterator[str]:
-        if not self.life.is_serving:
-            yield self.phase.value
-        elif not self.life.was_ready:
-            yield Phase.STARTING.value
-        elif self.life.drain_at is not None:
-            yield Phase.DRAINING.value
-        if check is Check.PUSH and self.phase in (Phase.SERVING, Phase.DRAINING):
-            for probe in (self.owner.links.check_enough, lambda: self.owner.intake.check_turn(1)):
-                try:
-                    probe()
-                except (Full, TooLarge, Unreplicated) as refusal:
-                    yield refusal.code
 
     # What the parts tell; see their own protocols.
 
