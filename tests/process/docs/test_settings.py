@@ -4,7 +4,10 @@ import configparser
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from dqtw.options import options
 from dqtw.settings import Settings, read_settings
 from tests.process.docs.blocks import Block, blocks
 from tests.process.docs.place import Place
+from tests.process.node import twistd
 
 flags = {option.name for option in options if option.default_shown in ("yes", "no")}
 
@@ -54,6 +58,17 @@ def test_a_unit_starts_a_server(block: Block, place: Place) -> None:
     text = place.here(unit["Service"]["ExecStart"].replace("/etc/dqtw.toml", f"{place.directory}/dqtw.toml"))
     (words,) = servers_in(shlex.split(re.sub(r"\$\{\w+\}|%\w", str(place.directory), text)))
     settings_of(words, environment)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.parametrize("block", blocks("ini"), ids=lambda block: block.name)
+def test_systemd_understands_a_unit(block: Block, tmp_path: Path) -> None:
+    unit = tmp_path / "dqtw.service"
+    unit.write_text(re.sub(r"/\S+/twistd", twistd, block.text))
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("block", blocks("dockerfile"), ids=lambda block: block.name)
@@ -106,6 +121,11 @@ def test_manifests_can_be_read_and_their_options_are_known() -> None:
             names = {re.split(r"[= ]", word.removeprefix("--"))[0] for word in container.get("args", [])}
             assert variables <= known, block.name
             assert names <= {option.name for option in options}, block.name
+            pod = f"{documents[-1]['metadata']['name']}-0"
+            given = {each["name"]: each.get("value", pod) for each in container.get("env", [])}
+            settings = settings_of(container.get("args", []), given)
+            assert settings.node.node in (pod, "node")
+            assert len(settings.node.members) in (1, documents[-1]["spec"]["replicas"])
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=lambda block: block.name)
