@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.authority import Authority
 from tests.cluster.capture import captured, why_not
-from tests.cluster.certificates import make_certificate
 from tests.cluster.cluster import wait_for
 from tests.process.node import Nodes, RunningNode, free_ports
 
@@ -22,23 +22,22 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
     nodes.end()
 
 
-def launch(nodes: Nodes, id: str, peer: str, ports: dict[str, int], certificate: tuple[Path, Path]) -> RunningNode:
+def launch(nodes: Nodes, id: str, peer: str, ports: dict[str, int], pem: Path) -> RunningNode:
     """Start one of two nodes whose listeners for peers use TLS, on a named address, without `--advertise`."""
-    key_file, certificate_file = certificate
-    listen = f"ssl:{ports[id]}:interface=127.0.0.1:privateKey={key_file}:certKey={certificate_file}"
     return nodes.launch(
         f"--node={id}",
         f"--peer={peer}=https://localhost:{ports[peer]}",
-        f"--peer-listen={listen}",
-        SSL_CERT_FILE=str(certificate_file),
+        f"--peer-listen=ssl:{ports[id]}:interface=127.0.0.1:privateKey={pem}/privkey.pem:certKey={pem}/fullchain.pem",
+        f"--peer-ca={pem}/root.pem",
     )
 
 
 def test_nothing_is_sent_in_plain_text_between_nodes_whose_links_use_tls(nodes: Nodes) -> None:
-    certificate = make_certificate(nodes.directory, "localhost")
+    authority = Authority.make()
+    pem = authority.write(nodes.directory / "pem", authority.server())
     ports = dict(zip("ab", free_ports(2), strict=True))
     with captured(ports.values()) as between:
-        a, b = (launch(nodes, id, peer, ports, certificate) for id, peer in ("ab", "ba"))
+        a, b = (launch(nodes, id, peer, ports, pem) for id, peer in ("ab", "ba"))
         for node in (a, b):
             node.wait_ready()
         with captured([a.http_port]) as from_client:
@@ -48,7 +47,7 @@ def test_nothing_is_sent_in_plain_text_between_nodes_whose_links_use_tls(nodes: 
             )
         assert "out of session" not in a.log + b.log
         b.kill()
-        b = launch(nodes, "b", "a", ports, certificate).wait_ready()
+        b = launch(nodes, "b", "a", ports, pem).wait_ready()
         assert b.request("POST", "/push", body).json["copies"] == 2
     seen = b"".join(between.bytes_of.values())
     assert set(between.bytes_of) == set(ports.values())
