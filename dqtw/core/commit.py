@@ -5,6 +5,7 @@ here what the peers come to know, and when a peer is no longer in session.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 from attrs import define, field
 
@@ -14,9 +15,11 @@ from dqtw.core.errors import Refusal, Uncertain, Unreplicated
 from dqtw.core.id_set import IdSet
 from dqtw.core.message import MessageId
 
+answer_late_s: Final = 1.0  # past its time a push is answered by then, whatever is known of it
+
 AnswerTo = Callable[[int, Outcome], None]
 
-_in_doubt = "taken back here, but a peer may hold it still"
+_in_doubt: Final = "taken back here, but a peer may hold it still"
 
 
 @define
@@ -56,7 +59,8 @@ class Pushes:
 
     begin ──▶ pending ──enough nodes hold it──▶ `Pushed`
                  └──its time is up──▶ withdrawn ──all it was sent to know the removal──▶ `Unreplicated`
-                                          └──one of these left its session, or gave its copy away──▶ `Uncertain`
+                                          └──one of these left its session, or gave its copy away, or has not
+                                             confirmed the removal within `answer_late_s`──▶ `Uncertain`
 
     A pending push is *tainted* when the latter happens before its time is up: it may get its copies still, but if it is
     taken back, that is `Uncertain` at once. *Unsure* are withdrawals of which some member may not know. A successor may
@@ -167,8 +171,15 @@ class Pushes:
             pending.due_at = None
 
     def pop_due(self, now: float) -> list[MessageId]:
-        """The pushes that have waited long enough; each is to be withdrawn, or finished."""
-        return [id for id in self._deadlines.pop_due(now) if id in self._pending]
+        """Return the pushes whose time is up; each is to be withdrawn, or finished.
+
+        Of a withdrawal that not all peers have confirmed in time, nothing more is waited for.
+        """
+        due = self._deadlines.pop_due(now)
+        for id in due:
+            if id in self._withdrawn:
+                self._resolve(id, Uncertain(_in_doubt))
+        return [id for id in due if id in self._pending]
 
     def due_at(self, now: float, id: MessageId) -> float:
         """When the time of a push was up."""
@@ -180,18 +191,24 @@ class Pushes:
         """Let a push wait longer: this may not be the owner any more, and have no right to take it back."""
         self._deadlines.set(id, when)
 
+    def answer_uncertain(self, id: MessageId) -> None:
+        """Answer those who wait for a push that goes on: its time is up, and it may not be taken back yet."""
+        requests, self._pending[id].requests = self._pending[id].requests, []
+        self._answer_all(requests, Uncertain("its copies did not come in time; they may still come"))
+
     def disown(self, id: MessageId) -> None:
         """Answer the retries of a recovered message that nothing more can be learned of: it may be on the queue."""
         self._deadlines.cancel(id)
         self._answer_all(self._pending.pop(id).requests, Uncertain("recovered here, but not every member holds it"))
 
-    def withdraw(self, id: MessageId) -> None:
-        """The push was taken back: answer as soon as it is known what that came to.
+    def withdraw(self, now: float, id: MessageId) -> None:
+        """The push was taken back: answer as soon as it is known what that came to, or when that takes too long.
 
         Only when no peer can have it is it surely not on the queue.
         """
         pending = self._pending.pop(id)
         self._withdrawn[id] = Withdrawal(pending.requests, set(pending.sent_to))
+        self._deadlines.set(id, now + answer_late_s)
         if pending.sent_to or pending.tainted:
             self._unsure.add(id)
         if pending.tainted:
@@ -252,6 +269,7 @@ class Pushes:
             self._resolve(id, Unreplicated("too few peers took it in time; it is not on the queue"))
 
     def _resolve(self, id: MessageId, refusal: Refusal) -> None:
+        self._deadlines.cancel(id)
         self._answer_all(self._withdrawn.pop(id).requests, refusal)
 
     def _answer_all(self, tickets: list[int], refusal: Refusal) -> None:

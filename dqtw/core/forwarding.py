@@ -28,12 +28,14 @@ from dqtw.core.commands import (
     Push,
     wait_max_s,
 )
+from dqtw.core.commit import answer_late_s
 from dqtw.core.errors import Fenced, LeaseLost, OwnerDown, Refusal, Starting, Uncertain, Unknown
 from dqtw.core.held_copy import HeldCopy
 from dqtw.core.message import Receipt
 from dqtw.core.peer_messages import Declined, Failed, Forward, Forwarded, PeerAnswer
 from dqtw.core.peers import Peer, Peers, Then
 from dqtw.core.ports import ForwardingOwner
+from dqtw.core.settings import NodeSettings
 
 forward_timeout_s: Final = 5.0
 
@@ -93,13 +95,14 @@ class Forwarding:
 
     def __init__(
         self,
-        node: str,
+        settings: NodeSettings,
         peers: Peers,
         held: dict[str, HeldCopy],
         own: ForwardingOwner,
         answer: Callable[[int, Outcome], None],
     ) -> None:
-        self._node = node
+        self._node = settings.node
+        self._push_timeout_s = settings.push_timeout_s
         self._peers = peers
         self._held = held
         self._own = own
@@ -130,9 +133,13 @@ class Forwarding:
         if isinstance(command, Batchable):
             self._piles.add(peer, command, took)
             return
-        wait_s = min(command.wait_s, wait_max_s) if isinstance(command, Push) else 0.0
-        timeout_s = forward_timeout_s + (wait_s + forward_timeout_s * 2 if isinstance(command, Push) else 0.0)
-        self._ask(now, peer, command, took, timeout_s)
+        self._ask(now, peer, command, took, self._timeout_s(command))
+
+    def _timeout_s(self, command: Forwardable) -> float:
+        """Return how long the answer is waited for: a push may first wait for a slot, and then for its copies."""
+        if isinstance(command, Push):
+            return min(command.wait_s, wait_max_s) + self._push_timeout_s + answer_late_s
+        return forward_timeout_s
 
     @property
     def is_quiet(self) -> bool:

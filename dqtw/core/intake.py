@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dqtw.core.commands import Push, Pushed
-from dqtw.core.commit import AnswerTo, Pushes
+from dqtw.core.commit import AnswerTo, Pushes, answer_late_s
 from dqtw.core.errors import Full, Refusal, TooLarge
 from dqtw.core.keys import KeyMemory
 from dqtw.core.links import Links
@@ -242,20 +242,23 @@ class Intake:
         """A push did not get its copies in time: take it back, if it is this process's to take back.
 
         In doubt, that must be confirmed first; by what was asked since its time was up: slow peers are always in doubt.
+        Who waits for it is answered all the same before long.
         """
         if self.pushes.is_adopted(id):
             self.pushes.disown(id)
         elif self._links.in_doubt(now) and not self._links.is_fresh(now, self.pushes.due_at(now, id)):
+            if now >= self.pushes.due_at(now, id) + answer_late_s:
+                self.pushes.answer_uncertain(id)
             self.pushes.put_off(id, now + put_off_s)
         else:
-            self._withdraw(id)
+            self._withdraw(now, id)
 
-    def _withdraw(self, id: MessageId) -> None:
+    def _withdraw(self, now: float, id: MessageId) -> None:
         message = self._queue.remove(id)
         if message is not None:
             self._keys.withdraw(id, message)
         self._links.gone(id)
-        self.pushes.withdraw(id)
+        self.pushes.withdraw(now, id)
 
     def _pushed(self, id: MessageId, *, duplicate: bool) -> Pushed:
         return Pushed(id, self._links.known_by(id), len(self._settings.members), duplicate)

@@ -25,7 +25,7 @@ from dqtw.core.commands import (
     Touch,
     check_lengths,
 )
-from dqtw.core.doubt import Doubt
+from dqtw.core.doubt import Doubt, patience_s
 from dqtw.core.effects import Answer, Effect, Event, Level, Reply
 from dqtw.core.errors import BadRequest, Full, OwnerDown, Refusal, Starting, TooLarge, Unreplicated
 from dqtw.core.exchange import Exchanges
@@ -79,7 +79,7 @@ class Node:
         own = OwnCopy(self.owner.links, settings)
         self.holder = Holder(settings, self.boot, self.peers, entropy, self, own)
         self.exchanges = Exchanges(self.holder.held, self.peers, entropy, self._open_copy)
-        self.forwarding = Forwarding(settings.node, self.peers, self.holder.held, self.owner, self.answer)
+        self.forwarding = Forwarding(settings, self.peers, self.holder.held, self.owner, self.answer)
         self._favours = Favours(Replays(settings.node, self.peers, self.holder.held), self._effects.append)
         self.doubt = Doubt(self.owner.links, settings.max_waiting)
         start = Start(
@@ -289,7 +289,8 @@ class Node:
         links = self.owner.links
         is_doubtful = links.copies_in_doubt(now) if push.key is None else links.in_doubt(now)
         if is_doubtful and not is_cleared:
-            self.doubt.park(now, ticket, push)  # else a retry at this process's successor makes two messages of one
+            # Else a retry at this process's successor makes two messages of one.
+            self.doubt.park(now, ticket, push, min(patience_s, self.settings.push_timeout_s))
         else:
             self.owner.push(now, ticket, push)
 

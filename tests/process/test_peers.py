@@ -25,9 +25,9 @@ def test_the_reason_why_a_peer_cannot_be_used_is_in_stats_health_and_log(nodes: 
     urls = {
         "name": "http://no-such-host.invalid:8081",
         "refused": f"http://127.0.0.1:{nobody}",
-        "itself": f"http://127.0.0.1:{own}",
+        "itself": f"http://0.0.0.0:{own}",  # what is plainly its own is refused at the start
         "line": f"http://127.0.0.1:{line}",
-        "tls": f"https://127.0.0.1:{own}",
+        "tls": f"https://127.0.0.1:{http}",
     }
     node = nodes.launch_on(
         http,

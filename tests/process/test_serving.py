@@ -236,18 +236,6 @@ def test_a_json_log_goes_where_twistd_is_told(nodes: Nodes) -> None:
     assert node.log == ""
 
 
-def test_a_json_log_is_rotated_like_any(nodes: Nodes) -> None:
-    node = nodes.start("--log-format=json", before=["--logfile=there.log"])
-    node.send_signal(signal.SIGUSR1)
-    rotated = nodes.directory / "there.log.1"
-    deadline = time.monotonic() + 10
-    while not rotated.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert node.stop() == 0
-    assert '"draining"' in (nodes.directory / "there.log").read_text()
-
-
 def test_each_door_has_room_for_so_many(nodes: Nodes) -> None:
     node = nodes.start("--max-connections=1")
     with node.line() as client:

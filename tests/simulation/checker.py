@@ -199,7 +199,8 @@ class Checker:
             return
         verb = "has removed" if was_held else "knows as removed"
         answered = fate.answered_by or self._answered_now.get(id)
-        if process is fate.admitted_by and answered is not process and fate.withdrawn_by is None:
+        may_be_shown = answered is process or fate.is_uncertain
+        if process is fate.admitted_by and not may_be_shown and fate.withdrawn_by is None:
             self._withdrawn(now, process, fate, verb)
         elif answered and fate.withdrawn_by and process.id == id.node and self._renew(process, fate):
             pass  # it is on the queue still, under another id
@@ -216,7 +217,8 @@ class Checker:
     def _is_delivered(self, fate: Fate, process: Process) -> bool:
         """Whether a get may have taken it out; who took it in shows it to workers when it has answered, not before."""
         answered = fate.answered_by or self._answered_now.get(fate.id)
-        may_be = process.id == fate.id.node and (answered is process or process is not fate.admitted_by)
+        may_be_shown = answered is process or process is not fate.admitted_by or fate.is_uncertain
+        may_be = process.id == fate.id.node and may_be_shown
         return may_be and self.promises.deliveries.take_out(fate, process)
 
     def _is_asked_for(self, fate: Fate, process: Process) -> bool:

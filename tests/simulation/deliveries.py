@@ -104,7 +104,7 @@ class Deliveries:
 
     def _may_be_unanswered(self, fate: Fate, process: Process) -> bool:
         """A message that this process itself took in is shown to workers when it is answered, not before."""
-        return fate.admitted_by is not process
+        return fate.admitted_by is not process or fate.is_uncertain
 
     def check_confirmed(self, process: Process, what: str) -> None:
         """See that an owner that does something has been confirmed by its peers of late.
@@ -164,7 +164,8 @@ class Deliveries:
         taken = self._taken.get(process)
         if taken and self._requests.takes_out(process) is None:
             for id in taken:
-                withdrawn = self._ledger.fates[id].withdrawn_by is not None
+                fate = self._ledger.fates[id]
+                withdrawn = fate.withdrawn_by is not None or fate.is_uncertain
                 require(withdrawn, f"{process} has removed {short(id)}, and has handed it to nobody")
 
 

@@ -18,6 +18,8 @@ class Fate:
         lost_by: the processes that lost their memory while they held it.
         answered_at: when its push was first answered with success.
         answered_by: the process that gave that answer.
+        is_uncertain: the process that took it in has answered its push with uncertain, and went on with it: it may take
+            it back, or deliver it once it has its copies.
         withdrawn_by: the process that took the push back, because it had not enough copies in time.
         withdrawn_at: when it did.
         removers: requests that may have removed it, and when they were made.
@@ -39,6 +41,7 @@ class Fate:
     lost_by: list[tuple[float, Process]] = field(factory=list)
     answered_at: float | None = None
     answered_by: Process | None = None
+    is_uncertain: bool = False
     withdrawn_by: Process | None = None
     withdrawn_at: float | None = None
     removers: dict[object, float] = field(factory=dict)

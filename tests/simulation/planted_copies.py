@@ -24,11 +24,11 @@ from tests.simulation.planting import Patch, nothing, planted, yes
 
 @planted("1", "the removal of a push that was taken back is sent to nobody")
 def forget_the_withdrawn() -> list[Patch]:
-    def withdraw(self: Any, id: Any) -> None:
+    def withdraw(self: Any, now: float, id: Any) -> None:
         message = self._queue.remove(id)
         if message is not None:
             self._keys.withdraw(id, message)
-        self.pushes.withdraw(id)
+        self.pushes.withdraw(now, id)
 
     return [(Intake, "_withdraw", withdraw)]
 
@@ -37,8 +37,8 @@ def forget_the_withdrawn() -> list[Patch]:
 def reuse_ids() -> list[Patch]:
     original = Intake._withdraw
 
-    def withdraw(self: Any, id: Any) -> None:
-        original(self, id)
+    def withdraw(self: Any, now: float, id: Any) -> None:
+        original(self, now, id)
         self._n = min(self._n, id.n - 1)
 
     return [(Intake, "_withdraw", withdraw)]

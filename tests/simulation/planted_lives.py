@@ -132,7 +132,7 @@ def rely_on_the_leaving() -> list[Patch]:
 
 @planted("12", "a node that leaves alone does not count what it takes with it")
 def count_nothing() -> list[Patch]:
-    return [(Drain, "_lost", lambda self, now: 0)]
+    return [(Drain, "only_here", lambda self, now: 0)]
 
 
 # Rule 13: ready.

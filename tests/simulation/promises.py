@@ -138,6 +138,8 @@ class Promises:
         if self._scenario.quiet and all(process.was_ready for process in self._alive()):
             lost = isinstance(outcome, Unreplicated | Uncertain | OwnerDown)
             require(not lost, f"a quiet push at {request.process} was refused: {outcome}")
+        if isinstance(outcome, Uncertain):
+            self._uncertain(request.process, push)
         if request.source is not None or isinstance(outcome, Uncertain):
             return
         attempts = self._ledger.pushed(push.body)
@@ -147,6 +149,12 @@ class Promises:
                 fate = self._ledger.fates[id]
                 where = ", ".join(map(str, fate.holders))
                 require(not where, f"{request.process} refused {fate} with {_said(outcome)}, and {where} holds it")
+
+    def _uncertain(self, process: Process, push: Push) -> None:
+        """A process that still holds what it calls uncertain goes on with it."""
+        for id in self._ledger.pushed(push.body).ids:
+            fate = self._ledger.fates[id]
+            fate.is_uncertain |= fate.admitted_by is process and process in fate.holders
 
     def _is_home(self, process: Process, push: Push) -> bool:
         return push.key is None or home_of(push.key, self._scenario.nodes) == process.id
@@ -165,7 +173,7 @@ class Promises:
             has_told = (request.process, fate.id) in self._told
             is_first = fate.admitted_by is request.process and not has_told
             is_clear = has_told or fate.answered_by is not request.process  # else it may be there for an older one
-            right = pushed.duplicate is not is_first or not is_clear
+            right = pushed.duplicate is not is_first or not is_clear or fate.is_uncertain
             self._told.add((request.process, fate.id))
             require(right, f"{request.process} says duplicate={pushed.duplicate} of {fate}")
         if fate.answered_at is None:
@@ -181,7 +189,7 @@ class Promises:
         copies = max(self._scenario.copies, 1 if fate.removers else pushed.copies)
         have = sorted(fate.nodes)
         require(len(have) >= copies, f"{process} answers that {copies} nodes hold {fate}, but only {have} do")
-        known = pushed.copies >= self._scenario.copies or bool(fate.removers)
+        known = pushed.copies >= self._scenario.copies or bool(fate.removers) or fate.is_uncertain  # it had them once
         require(known, f"{process} answers ok {fate}, and knows of {pushed.copies} copies in session")
 
     def _check_key(self, now: float, key: str, fate: Fate) -> None:

@@ -1,14 +1,17 @@
 """The documents say what the code does."""
 
+import ast
 import json
 import os
 import re
 import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
 
+from dqtw.core import reports
 from dqtw.core.health import Check
 from dqtw.core.node import Node
 from dqtw.core.settings import NodeSettings
@@ -89,6 +92,32 @@ def test_every_name_in_stats_and_health_is_documented() -> None:
     assert re.findall(r"^\| `(\w+)` \|", stats, re.MULTILINE) == list(driver.stats())
     answered = json.loads(health_answer(node.health(Check.PUSH)).body)
     assert re.findall(r"^\| `(\w+)` \|", health, re.MULTILINE) == list(answered)
+
+
+def log_lines() -> Iterator[tuple[str, str]]:
+    """Every text that the code logs as it stands, with the file it is in."""
+    for path in (root / "dqtw").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(attr=name) | ast.Name(id=name), args=[ast.Constant(value=str(text)), *_]
+                ):
+                    if name in ("info", "warn", "error", "critical", "failure", "log", "note", "_note"):
+                        yield path.name, text
+
+
+def is_documented(line: str, documented: Iterable[str]) -> bool:
+    """Whether the words of a line stand in one of these, in order; what is in braces differs each time."""
+    words = re.compile(".+".join(re.escape(part.strip()) for part in re.split(r"\{[^}]*\}", line)))
+    return any(words.fullmatch(each.strip()) for each in documented)
+
+
+def test_every_log_line_is_documented() -> None:
+    documented = re.findall(r"`([^`]+)`", (root / "docs/reference/logs.md").read_text())
+    lines = [*log_lines(), *(("reports.py", f"{state}: {{waits}}") for state in reports._states.values())]
+    assert len(lines) > 20
+    for file, line in lines:
+        assert is_documented(line, documented), f"{file}: {line}"
 
 
 def test_the_files_that_the_architecture_names_are_there() -> None:
