@@ -7,6 +7,7 @@ backslashes, and TLS sends the whole chain of a certificate that can be read aga
 import errno
 import os
 import re
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -51,6 +52,7 @@ _ipv6 = re.compile(r"(?<=:interface=)\[?((?:[0-9A-Fa-f]*:){2}[0-9A-Fa-f:.]*(?:%\
 _mends: Final = {
     errno.EADDRINUSE: "another process listens there; end that one, or write another port",
     errno.EADDRNOTAVAIL: "interface= must be an address of this machine, or be left out for all of them",
+    socket.EAI_NONAME: "interface= must be an address of this machine, not the name of an interface",
     errno.EACCES: "ports below 1024 and other users' directories need more rights than this process has",
 }
 
@@ -123,6 +125,8 @@ def _of_twisted(text: str, reactor: ReactorBase) -> IStreamServerEndpoint:
         if str(error).startswith("Unknown endpoint type"):
             raise ValueError(_instead(text)) from None
         raise
+    except (IndexError, KeyError):
+        raise ValueError("systemd has not opened such a socket for this process") from None
 
 
 def _read(kind: str, text: str) -> dict[str, str]:

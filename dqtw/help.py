@@ -32,12 +32,14 @@ def help_text(width: int) -> str:
 
 
 def instead_of_option(word: str, of_twistd: Collection[str]) -> str:
-    """Return what to write instead of an unknown option.
+    """Return what to write instead of an option that can't be read.
 
     Args:
         word: the option, without its dashes.
         of_twistd: the long names of twistd's own options.
     """
+    if word in by_name:
+        return f"write {_written(by_name[word])}" + ("" if by_name[word].kind is values.flag else "…")
     if len(word) == 1:
         return "dqtw's options have long names; those of twistd stand before dqtw, as in: twistd -n dqtw"
     near = next(iter(get_close_matches(word, [*by_name, *of_twistd], 1)), "")

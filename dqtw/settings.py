@@ -132,7 +132,9 @@ def _from_file(config: str, path: str) -> dict[str, Given]:
     unknown = sorted(table.keys() - by_name.keys() | table.keys() & {"config"})
     if unknown:
         near = nearest(unknown[0])
-        instead = f"; did you mean {near}?" if near and near not in unknown else ""
+        instead = f"; did you mean {near}?" if near else ""
+        if isinstance(table[unknown[0]], dict):
+            instead = "; options stand at the top of the file, in no table"
         raise BadOption(config, f"{shown(path)} has the key {shown(unknown[0])}, which is no option of a file{instead}")
     return {name: _from_key(by_name[name], f"--{name} ({path})", value) for name, value in table.items()}
 

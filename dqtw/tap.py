@@ -61,9 +61,9 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]
         except (usage.UsageError, BadOption) as error:
-            unknown = error.__context__
-            if isinstance(unknown, GetoptError) and unknown.msg.endswith("not recognized"):
-                _refuse(f"{error}: {instead_of_option(unknown.opt, self._names_of_twistd())}")
+            unread = error.__context__
+            if isinstance(unread, GetoptError):
+                _refuse(f"{error}: {instead_of_option(unread.opt, self._names_of_twistd())}")
             _refuse(str(error))
 
     @override

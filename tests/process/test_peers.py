@@ -25,8 +25,7 @@ def test_the_reason_why_a_peer_cannot_be_used_is_in_stats_health_and_log(nodes: 
     urls = {
         "name": "http://no-such-host.invalid:8081",
         "refused": f"http://127.0.0.1:{nobody}",
-        # A form that the start does not recognise, as it would not recognise a forwarded port.
-        "itself": f"http://[::ffff:127.0.0.1]:{own}",
+        "itself": f"http://0.0.0.0:{own}",  # what is plainly its own is refused at the start
         "line": f"http://127.0.0.1:{line}",
         "tls": f"https://127.0.0.1:{http}",
     }

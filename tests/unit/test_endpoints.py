@@ -100,6 +100,7 @@ def test_sockets_in_the_file_system() -> None:
         ("tcp:8080:iface=127.0.0.1", "tcp has no parameter 'iface'; did you mean interface=?"),
         ("tcp:8080:bogus=1", "tcp has no parameter 'bogus'; it has port, interface, backlog"),
         ("tcp:8080:127.0.0.1:5:6", "tcp has no parameter '6'; it has port, interface, backlog"),
+        ("systemd:domain=INET:index=0", "systemd has not opened such a socket for this process"),
         ("ssl:8443", "it needs a key and a certificate; write ssl:8443:privateKey=privkey.pem:certKey=fullchain.pem"),
         (
             "ssl:8443:privateKey=k:sslmethod=TLSv1_METHOD",

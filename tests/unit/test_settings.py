@@ -138,6 +138,10 @@ def test_the_file_may_write_numbers_and_sizes(tmp_path: Path) -> None:
         ("http = [1]", "--http ({path}): '1' is not written as a string"),
         ("http = []", "--http ({path}): is an empty list; 'none' closes the door"),
         ("[size]\na = 1", "--size ({path}): \"{{'a': 1}}\" is not written as an integer"),
+        (
+            "[dqtw]\nsize = 3",
+            "--config: '{path}' has the key 'dqtw', which is no option of a file; options stand at the top of the file",
+        ),
         ("size = ", "--config: '{path}' is not TOML: "),
     ],
 )
