@@ -208,6 +208,14 @@ def test_a_request_that_does_not_arrive_is_counted() -> None:
     assert server.refused == {"http": {"refused": {"request_timeout": 1}}}
 
 
+@pytest.mark.parametrize("target", ["/get?lease=5&ack=now", "/get/batch?max=1&ack=now&lease=5"])
+def test_a_lease_of_what_is_removed_at_delivery_is_refused(server: Server, target: str) -> None:
+    """The client means one of the two, and only it knows which."""
+    response = server.ask("POST", target)
+    assert_refused(server, response)
+    assert response.json["detail"].startswith("lease: with ack=now there is none")
+
+
 def test_values_that_are_refused_are_shown() -> None:
     """A person sees at once what arrived."""
     server = Server()

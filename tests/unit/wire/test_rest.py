@@ -23,6 +23,7 @@ from dqtw.core.health import Health
 from dqtw.core.message import Message, MessageId, Receipt
 from dqtw.wire import rest, rest_batch
 from dqtw.wire.problem import Answer, internal_problem, phrase, problem, retry_seconds, statuses
+from dqtw.wire.values import parse_get
 
 message_id = MessageId("n", "01ARZ3NDEKTSV4RRFFQ69G5FAV", 7)
 receipt = Receipt(message_id, "t0")
@@ -154,8 +155,9 @@ def test_a_push_is_read() -> None:
 
 def test_a_get_is_read() -> None:
     """A wait beyond 30 seconds counts as 30."""
-    assert rest.parse_get({}) == Get()
-    assert rest.parse_get({"wait": "31", "lease": "0.25", "ack": "now"}) == Get(1, 30.0, 0.25, ack_now=True)
+    assert parse_get({}) == Get()
+    assert parse_get({"wait": "29", "lease": "0.25"}) == Get(1, 29.0, 0.25)
+    assert parse_get({"ack": "now"}) == Get(ack_now=True)
     assert rest.parse_get_batch({"max": "1000"}) == Get(1000)
 
 
