@@ -713,7 +713,7 @@ def test_a_push_of_a_client_that_is_gone_is_not_cancelled(world: World, client: 
     assert ready(world) == 1
 
 
-def test_a_push_that_waits_is_forgotten_with_its_client() -> None:
+def test_a_push_that_waits_is_taken_back_when_its_connection_breaks() -> None:
     world = World(NodeSettings(size=1))
     client, other = world.connect(), world.connect()
     id = other.push(b"x")
