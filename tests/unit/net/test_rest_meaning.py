@@ -126,6 +126,8 @@ def test_a_chunked_body_where_it_means_nothing_is_refused(server: Server) -> Non
         "Expect: the-unexpected",
         "Dqtw-Lease: 5",
         "dqtw-queue: mail",
+        "X-Idempotency-Key: k",
+        "Idempotency_Key: k",
     ],
 )
 def test_a_header_on_which_nobody_acts_is_refused_by_name(server: Server, header: str) -> None:

@@ -256,6 +256,24 @@ def test_a_batch_of_pushes_is_read_item_by_item() -> None:
     assert isinstance(fourth, BadRequest)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "the body is not JSON: Expecting value at character 1"),
+        (b'[{"text": "a"} {}]', "the body is not JSON: Expecting ',' delimiter at character 16"),
+        (b'[{"text": "a"}] x', "the body is not JSON: Extra data at character 17"),
+        (b'["\xff"]', "the body is not UTF-8 from byte 3 on"),
+        (b"[NaN]", "the body is not JSON: NaN is no value of it"),
+        (b"[" * 100_000, "the body is nested too deeply"),
+        (b"[" + b"1" * 5000 + b"]", "the body is not JSON that"),
+    ],
+)
+def test_a_batch_that_is_not_json_is_told_where(body: bytes, said: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        rest_batch.parse_ack_batch(body)
+    assert refused.value.detail.startswith(said)
+
+
 def test_batches_are_answered_item_by_item() -> None:
     """In their order."""
     answer = rest_batch.push_batch_answer([Push(b"")] * 2, [Pushed(message_id, 1, 1), Full("no room")])
