@@ -182,6 +182,7 @@ def test_a_refusal_repeats_little_of_what_the_client_sent() -> None:
         (b" PING\n", "a line begins with a verb, not with a space"),
         (b"PNIG\n", "unknown verb 'PNIG'; HELP lists the verbs"),
         (b"\x16\x03\x01\x02\x00", "this is the line protocol without TLS"),
+        (b"PROXY UNKNOWN\r\n", "this listener expects no PROXY header"),
     ],
 )
 def test_a_refusal_names_what_it_refuses(sent: bytes, said: str) -> None:
@@ -232,6 +233,7 @@ def test_after_lf_a_body_is_followed_by_either() -> None:
         b"\x16\x03\x01\nGET\r\n",
         b"reserve-with-timeout 5\r\n",
         b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET\r\n",
+        b"PROXY UNKNOWN\r\nGET\r\n",
     ],
 )
 def test_a_line_of_another_protocol_ends_the_connection_at_once(sent: bytes) -> None:
