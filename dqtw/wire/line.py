@@ -51,6 +51,14 @@ class LineParser:
         return self._head is not None or self.buffered > 0
 
     @property
+    def body_bytes_arrived(self) -> int:
+        """Return how much has come of the body of a PUSH that has begun."""
+        if self._head is None:
+            return 0
+        skipped = 0 if self._head.refusal is None else self._head.body_bytes - self._skip
+        return skipped + self.buffered
+
+    @property
     def missing(self) -> str:
         """Return what the client owes to complete the request that has begun, in words."""
         if self._head is None:
