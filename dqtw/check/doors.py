@@ -84,7 +84,7 @@ class HttpDoor(ClientDoor):
             self.close()
             raise NoStats(f"no answer: {error or type(error).__name__}") from None
         if status != 200:
-            raise NoStats(f"it answered {status} {_code(said)}")
+            raise NoStats(f"it answered {status}, {_named(_code(said))}")
         return _stats(said)
 
     @override
@@ -156,6 +156,11 @@ def _code(said: bytes) -> str:
         return str(json.loads(said)["code"])
     except (ValueError, KeyError, TypeError):
         return "proxy"
+
+
+def _named(code: str) -> str:
+    """Return the words for a code: one that is not dqtw's own means that something else has answered."""
+    return "not as a dqtw node" if code == "proxy" else code
 
 
 def _stats(said: bytes) -> dict[str, Any]:
@@ -255,7 +260,7 @@ class LineDoor(ClientDoor):
         except _NotConnected as error:
             raise NoStats(f"{error}") from None
         if not bodies:
-            raise NoStats(f"it answered {answer.code}")
+            raise NoStats("no answer" if answer.code == "lost" else f"it answered {_named(answer.code)}")
         return _stats(bodies[0])
 
     @override
