@@ -6,6 +6,8 @@ import secrets
 import ssl
 import sys
 import time
+from contextlib import suppress
+from math import inf, nan
 from pathlib import Path
 
 from dqtw.check.asking import Access, Address
@@ -43,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--token-file", metavar="FILE", help="its first line is the token to show ($DQTW_TOKEN)")
     run.add_argument("--ca", metavar="FILE", help="authorities for https://… and tls://… (the system's)")
-    run.add_argument("--seconds", type=float, default=60.0, help="how long the load lasts (60)")
-    run.add_argument("--clients", type=int, default=20, help="how many at once (20)")
+    run.add_argument("--seconds", type=_seconds, default=60.0, help="how long the load lasts (60)")
+    run.add_argument("--clients", type=_count, default=20, help="how many at once (20)")
     run.add_argument("--seed", default=None, help="what the clients' choices are drawn from")
     run.add_argument("--quiet", action="store_true", help="nothing will fail: give nothing back, check the order, too")
     run.add_argument("--history", default="history.jsonl", metavar="FILE", help="where it goes (history.jsonl)")
@@ -65,7 +67,9 @@ def _run(given: argparse.Namespace) -> None:
         run = Run(addresses, Recorder(file, quiet=given.quiet), secrets.token_hex(4), nodes, access)
         run.start(given.clients, quiet_habits if given.quiet else Habits(), seed)
         print(f"seed {seed}", flush=True)  # noqa: T201
-        time.sleep(given.seconds)
+        with suppress(KeyboardInterrupt):  # ends the load, not the check
+            time.sleep(given.seconds)
+        print("draining, once every node serves", flush=True)  # noqa: T201
         run.finish()
 
 
@@ -74,6 +78,22 @@ def _judge(history: str) -> int:
         verdict = judge(History.read(lines))
     print(verdict.table())  # noqa: T201
     return verdict.status
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = nan
+    if not 0 < seconds < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _token(file: str | None) -> str:

@@ -46,7 +46,7 @@ class HttpDoor(ClientDoor):
 
     @override
     def get(self, get: Get) -> Answer:
-        query = f"wait={get.wait_s}&lease={get.lease_s}" + ("&ack=now" if get.ack_now else "")
+        query = f"wait={get.wait_s}&" + _hold(get)
         if get.count_max == 1:
             return self._ask(f"/get?{query}", b"", {}, lambda said: self._delivery(get, said))
         return self._ask(f"/get/batch?max={get.count_max}&{query}", b"", {}, lambda said: _deliveries(get, said))
@@ -84,7 +84,7 @@ class HttpDoor(ClientDoor):
             self.close()
             raise NoStats(f"no answer: {error or type(error).__name__}") from None
         if status != 200:
-            raise NoStats(f"it answered {status} {_code(said)}")
+            raise NoStats(f"it answered {status}, {_named(_code(said))}")
         return _stats(said)
 
     @override
@@ -141,6 +141,11 @@ class HttpDoor(ClientDoor):
         return HTTPConnection(host, port, timeout=self.timeout_s)
 
 
+def _hold(get: Get) -> str:
+    """Return the parameter that says how long a delivery is held: for a lease, or not at all."""
+    return "ack=now" if get.ack_now else f"lease={get.lease_s}"
+
+
 def _done(said: object) -> Answer:  # noqa: ARG001  (only that it was answered counts)
     return Answer()
 
@@ -151,6 +156,11 @@ def _code(said: bytes) -> str:
         return str(json.loads(said)["code"])
     except (ValueError, KeyError, TypeError):
         return "proxy"
+
+
+def _named(code: str) -> str:
+    """Return the words for a code: one that is not dqtw's own means that something else has answered."""
+    return "not as a dqtw node" if code == "proxy" else code
 
 
 def _stats(said: bytes) -> dict[str, Any]:
@@ -209,7 +219,7 @@ class LineDoor(ClientDoor):
 
     @override
     def get(self, get: Get) -> Answer:
-        words = f"GET lease={get.lease_s}" + (" ack=now" if get.ack_now else "")
+        words = f"GET {_hold(get)}"
         requests = [f"{words} wait={get.wait_s}" if get.wait_s else words, *[words] * (get.count_max - 1)]
         answers = self._ask(requests, lambda line: self._delivery(get, line))
         deliveries = tuple(delivery for answer in answers for delivery in answer.deliveries)
@@ -250,7 +260,7 @@ class LineDoor(ClientDoor):
         except _NotConnected as error:
             raise NoStats(f"{error}") from None
         if not bodies:
-            raise NoStats(f"it answered {answer.code}")
+            raise NoStats("no answer" if answer.code == "lost" else f"it answered {_named(answer.code)}")
         return _stats(bodies[0])
 
     @override

@@ -18,6 +18,7 @@ from dqtw.core.errors import Busy, Framing, Refusal, RequestTimeout, TooLarge
 from dqtw.net.http_head import check_header_line, is_folded
 from dqtw.net.http_request import BoundedRequest, answer_headers
 from dqtw.net.tcp import keep_prompt
+from dqtw.wire.other_protocols import check_start
 from dqtw.wire.problem import Answer, phrase, problem
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class BoundedChannel(http.HTTPChannel):
             return
         if self.phase is Phase.IDLE and not self.paused and (data or self._buffer):
             self._begin()
+            if not self._is_http(data):
+                return
         super().dataReceived(data)
 
     def readConnectionLost(self) -> None:  # noqa: N802
@@ -126,7 +129,7 @@ class BoundedChannel(http.HTTPChannel):
             self.lineLengthExceeded(line)
         elif self.requests and is_folded(line):
             self.refuse(Framing("a header may not be folded over lines"))
-        else:
+        elif self.requests or self._is_http(line):
             super().lineReceived(line)
 
     @override
@@ -266,6 +269,15 @@ class BoundedChannel(http.HTTPChannel):
             self.dataReceived(b"")
             self._close_if_drained()
 
+    def _is_http(self, start: bytes) -> bool:
+        """Return True if a request may begin so; if not, it has been refused."""
+        try:
+            check_start(start, "HTTP")
+        except Framing as refusal:
+            self.refuse(refusal)
+            return False
+        return True
+
     @override
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(Framing("this is not an HTTP/1.1 request"))
@@ -334,7 +346,10 @@ class BoundedChannel(http.HTTPChannel):
     def _close_if_drained(self) -> None:
         if not self._input_ended or self.paused or self._busyReceiving:
             return
-        if self.phase not in (Phase.ANSWERING, Phase.SENDING, Phase.CLOSING):
+        if self.phase in (Phase.HEAD, Phase.BODY):
+            self.refuse(Framing("the input ended before the request did"))
+            self.transport.loseConnection()
+        elif self.phase is Phase.IDLE:
             self.loseConnection()
 
     def _begin(self) -> None:

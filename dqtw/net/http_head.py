@@ -37,6 +37,16 @@ def check_header_line(line: bytes) -> None:
         raise TooLarge("no body may be that long")
 
 
+def check_method(method: bytes) -> None:
+    """Check a request's method.
+
+    Raises:
+        Framing: it is not written in capitals, so it is none of HTTP's; the router would not mind.
+    """
+    if not method.isupper():
+        raise Framing("a method is written in capitals")
+
+
 def check_framing(version: bytes, lengths: Sequence[bytes], codings: Sequence[bytes]) -> None:
     """Check the headers that say where the body ends: every Content-Length and every Transfer-Encoding.
 

@@ -11,7 +11,7 @@ from twisted.web import http, server
 from typing_extensions import override
 
 from dqtw.core.errors import Framing, Refusal
-from dqtw.net.http_head import authority_of, check_framing, check_host, origin_form, path_segments
+from dqtw.net.http_head import authority_of, check_framing, check_host, check_method, origin_form, path_segments
 from dqtw.wire.problem import Answer, Header, internal_problem, phrase, problem
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class BoundedRequest(server.Request):
             Framing: the head could be read in more than one way.
         """
         self.method, self.clientproto = method, version
+        check_method(method)
         check_framing(version, self.headers(b"Content-Length"), self.headers(b"Transfer-Encoding"))
         hosts = self.headers(b"Host")
         check_host(version, hosts)

@@ -39,9 +39,9 @@ class LineFactory(Factory):
         self.driver = driver
         self.limits = limits or LineLimits()
         self.authenticate = authenticate
-        self.stalls = TimeLimit(clock, self.limits.request_s, LineConnection.stalled)
+        self.clock = clock
+        self.looks = TimeLimit(clock, self.limits.look_s, LineConnection.look)
         self.lingers = TimeLimit(clock, self.limits.linger_s, LineConnection.hang_up)
-        self._clock = clock
         self._connections: set[LineConnection] = set()
         self._soon: dict[LineConnection, None] = {}
         self._turn: IDelayedCall | None = None
@@ -74,7 +74,7 @@ class LineFactory(Factory):
         """Let the connection advance once, in the next turn; one timer serves all of them."""
         self._soon[connection] = None
         if self._turn is None:
-            self._turn = self._clock.callLater(0, self._advance_all)
+            self._turn = self.clock.callLater(0, self._advance_all)
 
     def disconnected(self, connection: LineConnection) -> None:
         """The connection is gone."""
@@ -90,7 +90,7 @@ class LineFactory(Factory):
 
     def _rest(self) -> None:
         """Without connections there is nothing to be timed."""
-        self.stalls.stop()
+        self.looks.stop()
         self.lingers.stop()
         if self._turn is not None:
             self._turn.cancel()

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from dqtw import __version__
 from dqtw.core.commands import Command, Delivered, Get, Outcome, Push
 from dqtw.core.errors import Framing, Refusal, RequestTimeout, Unauthorized
-from dqtw.driver import Driver
+from dqtw.driver import Clock, Driver
 from dqtw.net.line_limits import LineLimits, listener_name
 from dqtw.net.line_order import Due, DueAnswers, Kind, kind_of
 from dqtw.net.line_stream import Stream, can_half_close
@@ -34,7 +34,8 @@ class Door(Interface):
     driver: Driver
     limits: LineLimits
     authenticate: Callable[[str], bool] | None
-    stalls: TimeLimit["LineConnection"]
+    clock: Clock
+    looks: TimeLimit["LineConnection"]
     lingers: TimeLimit["LineConnection"]
 
     def soon(self, connection: "LineConnection") -> None:
@@ -61,6 +62,7 @@ class LineConnection(Protocol):
         self._parser = LineParser(body_bytes_max=door.limits.max_message, locked=door.authenticate is not None)
         self._due = DueAnswers()
         self._held: Request | None = None  # was read, but must wait for those before it
+        self._owes_since_s: float | None = None  # the client owes the rest of a request, or a close
         self._took = False  # a request was complete since the time limit was last looked at
         self._reading = True
         self._blocked = False  # the client does not read: the transport holds enough
@@ -96,7 +98,7 @@ class LineConnection(Protocol):
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's hook
         """The client has all that it will get; now it should hang up."""
-        self._door.stalls.end(self)
+        self._owes_nothing()
         self._door.lingers.begin(self)
 
     @override
@@ -106,7 +108,7 @@ class LineConnection(Protocol):
             self._driver.withdraw(due.ticket)
         for delivered in self._due.abandon():
             self._driver.give_back(delivered)
-        self._door.stalls.end(self)
+        self._owes_nothing()
         self._door.lingers.end(self)
         self._door.disconnected(self)
 
@@ -130,14 +132,17 @@ class LineConnection(Protocol):
         self._ending = True
         self.advance()
 
-    def stalled(self) -> None:
-        """The client took too long to complete its request, or to take its last answers."""
-        if self._closed:
+    def look(self) -> None:
+        """End the connection if its client takes too long to complete a request, or to take its last answers."""
+        assert self._owes_since_s is not None
+        waited_s = self._door.clock.seconds() - self._owes_since_s
+        if waited_s < self._patience_s():
+            self._door.looks.begin(self)
+        elif self._closed:
             self._stream.abortConnection()
-            return
-        limit_s = self._door.limits.request_s
-        self._refuse(RequestTimeout(f"{self._parser.missing} did not come within {limit_s:g} seconds"))
-        self.end()
+        else:
+            self._refuse(RequestTimeout(f"{self._parser.missing} did not come within {waited_s:.0f} seconds"))
+            self.end()
 
     def hang_up(self) -> None:
         """The client was given time to hang up first."""
@@ -155,7 +160,7 @@ class LineConnection(Protocol):
         if not self._due and (self._ending or (starved and self._half_closed)):
             self._close()
         elif self._ending:
-            self._door.stalls.end(self)  # nothing more is expected of the client
+            self._owes_nothing()  # nothing more is expected of the client
         else:
             self._go_on(starved=starved)
 
@@ -260,9 +265,23 @@ class LineConnection(Protocol):
     def _watch_the_time(self, *, client_owes: bool) -> None:
         if self._took or not client_owes:
             self._took = False
-            self._door.stalls.end(self)
+            self._owes_nothing()
         if client_owes:
-            self._door.stalls.begin(self)
+            self._owes()
+
+    def _owes(self) -> None:
+        if self._owes_since_s is None:
+            self._owes_since_s = self._door.clock.seconds()
+            self._door.looks.begin(self)
+
+    def _owes_nothing(self) -> None:
+        self._owes_since_s = None
+        self._door.looks.end(self)
+
+    def _patience_s(self) -> float:
+        """Return how long the client may owe what it owes: a transfer is judged by whether it stalls."""
+        limits, arrived = self._door.limits, 0 if self._closed else self._parser.body_bytes_arrived
+        return limits.request_s + arrived / limits.body_bytes_per_second_min
 
     def _read_on(self, *, wanted: bool) -> None:
         if wanted == self._reading or self._half_closed:
@@ -276,8 +295,8 @@ class LineConnection(Protocol):
     def _close(self) -> None:
         """Close so that the last answers arrive: input that nobody reads would make a close destroy them."""
         self._closed = True
-        self._door.stalls.end(self)
-        self._door.stalls.begin(self)
+        self._owes_nothing()
+        self._owes()
         self._stream.unregisterProducer()
         if self._half_closed or not can_half_close(self.transport):
             self._stream.loseConnection()

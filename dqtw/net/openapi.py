@@ -38,8 +38,12 @@ _slot_wait = (
     "How long to wait for a slot when the queue is full, in seconds; more than 30 count as 30.",
 )
 _wait = ("wait", "Seconds", "How long to wait for a message, in seconds; more than 30 count as 30.")
-_lease_s = ("lease", "Seconds", "How long the message is hidden from other workers, in seconds.")
-_ack = ("ack", "", "Remove the message at delivery: it is delivered at most once.")
+_lease_s = (
+    "lease",
+    "Seconds",
+    "How long the message is hidden from other workers, in seconds: more than 0, at most `--max-lease`.",
+)
+_ack = ("ack", "", "Remove the message at delivery: it is delivered at most once; not with `lease`.")
 _delay = ("delay", "Seconds", "After how many seconds the message is ready again.")
 _max = ("max", "Count", "How many messages at most, from 1 to 1000.")
 

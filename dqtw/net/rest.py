@@ -25,6 +25,7 @@ from dqtw.net.openapi import openapi_document
 from dqtw.wire import rest, rest_batch
 from dqtw.wire.problem import Answer, Header, json_answer, problem
 from dqtw.wire.rest_head import check_headers
+from dqtw.wire.values import parse_get
 
 small_body_bytes_max: Final = 8192  # where a body means nothing, one of this size is read, to refuse it with a reason
 push_batch_extra_bytes: Final = 1024 * 1024  # what a batch may have beyond one message in base64
@@ -111,7 +112,7 @@ class RestDoor:
     @app.route("/get", methods=["GET", "POST"])
     async def get(self, request: BoundedRequest) -> bytes:
         """Lease one message; a HEAD leases none."""
-        get = rest.parse_get(_query(request, rest.get_names))
+        get = parse_get(_query(request, rest.get_names))
         if request.method == b"HEAD":
             return request.answer(rest.nothing)
         return request.answer(rest.delivered_answer(get, await ask_while_watched(self._driver, request, get)))

@@ -7,10 +7,10 @@ from attrs import evolve
 from dqtw.core.errors import Framing, Refusal, TooLarge, Unauthorized
 from dqtw.core.message import body_bytes_default_max
 from dqtw.wire.line_requests import Auth, PushHead, Request, Simple, UnknownVerb, read_line
+from dqtw.wire.other_protocols import check_start, start_bytes
 
 line_bytes_max: Final = 8192
 locked_body_bytes_max: Final = 64 * 1024  # of a body that is skipped before the client has shown a token
-tls_handshake: Final = b"\x16"  # the first byte of a TLS client
 unknown_verbs_max: Final = 3  # without a good request between them
 
 _allowed_when_locked = (Simple.HELLO, Simple.PING, Simple.HELP, Simple.QUIT)
@@ -49,6 +49,14 @@ class LineParser:
     def mid_request(self) -> bool:
         """Return True if a request has begun, so that the client owes the rest of it."""
         return self._head is not None or self.buffered > 0
+
+    @property
+    def body_bytes_arrived(self) -> int:
+        """Return how much has come of the body of a PUSH that has begun."""
+        if self._head is None:
+            return 0
+        skipped = 0 if self._head.refusal is None else self._head.body_bytes - self._skip
+        return skipped + self.buffered
 
     @property
     def missing(self) -> str:
@@ -91,8 +99,7 @@ class LineParser:
         return self._take_push()
 
     def _take_line(self) -> bytes | None:
-        if self._buffer.startswith(tls_handshake, self._at):
-            raise Framing("this is the line protocol without TLS")
+        check_start(bytes(self._buffer[self._at : self._at + start_bytes]), "the line protocol")
         end = self._buffer.find(b"\n", max(self._at, self._searched), self._at + line_bytes_max + 1)
         if end < 0:
             if self.buffered > line_bytes_max:

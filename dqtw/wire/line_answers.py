@@ -18,7 +18,7 @@ pong: Final = b"PONG\r\n"
 
 help_lines: Final = (
     "PUSH <bytes> [key=<k>] [wait=<s>] [type=<content-type>], then the body: put a message on the queue",
-    "GET [wait=<s>] [lease=<s>] [ack=now]: take a message",
+    "GET [wait=<s>] [lease=<s> or ack=now]: take a message",
     "ACK <receipt or id>: the work is done, remove the message",
     "NACK <receipt> [delay=<s>]: give the message back",
     "TOUCH <receipt> [lease=<s>]: the work takes longer, start the lease anew",

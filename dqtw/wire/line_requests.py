@@ -11,7 +11,7 @@ from dqtw.core.commands import Ack, Get, Nack, Push, Touch
 from dqtw.core.errors import BadRequest, Framing, Refusal, quote
 from dqtw.core.message import Receipt, content_type_default, parse_id_or_receipt
 from dqtw.wire.line_words import decode_value, read_options, split_words
-from dqtw.wire.values import parse_content_type, parse_key, parse_lease, parse_seconds
+from dqtw.wire.values import parse_content_type, parse_get, parse_key, parse_lease, parse_seconds
 
 body_bytes_framing_max: Final = 2**30
 
@@ -130,14 +130,7 @@ def _read_push_options(body_bytes: int, words: Sequence[str]) -> PushHead:
 
 
 def _read_get(words: Sequence[str]) -> Get:
-    options = read_options(words, ("wait", "lease", "ack"))
-    if options.get("ack", "now") != "now":
-        raise BadRequest(f"ack: {quote(options['ack'])} is not now, the only value")
-    return Get(
-        wait_s=parse_seconds("wait", options.get("wait", "0")),
-        lease_s=_lease(options),
-        ack_now="ack" in options,
-    )
+    return parse_get(read_options(words, ("wait", "lease", "ack")))
 
 
 def _read_ack(words: Sequence[str]) -> Ack:

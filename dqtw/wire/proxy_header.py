@@ -14,7 +14,8 @@ v1_start: Final = b"PROXY "
 v2_signature: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 v2_start_bytes: Final = 16
 
-_v2_commands: Final = {0x20: "LOCAL", 0x21: "PROXY"}
+_v2_local: Final = 0x20
+_v2_proxied: Final = 0x21
 _v2_transports: Final = (0, 1, 2)  # unspecified, stream, datagram
 _v2_address_bytes: Final = {0: 0, 1: 12, 2: 36, 3: 216}  # by family: unspecified, IPv4, IPv6, UNIX
 _v1_port = re.compile(rb"0|[1-9][0-9]{0,4}")
@@ -88,9 +89,10 @@ def _v2_rest_bytes(start: bytes) -> int:
     """Return the length of what follows the first 16 bytes of a header of version 2."""
     command, (family, transport) = start[12], divmod(start[13], 16)
     length = int.from_bytes(start[14:16], "big")
-    if command not in _v2_commands or family not in _v2_address_bytes or transport not in _v2_transports:
+    if command == _v2_local:  # of the proxy itself: the rest means nothing, whatever it is
+        return length
+    if command != _v2_proxied or family not in _v2_address_bytes or transport not in _v2_transports:
         raise Framing("the PROXY header has an unknown version, command or family")
-    is_proxied = _v2_commands[command] == "PROXY" and transport != 0
-    if is_proxied and length < _v2_address_bytes[family]:
+    if transport != 0 and length < _v2_address_bytes[family]:
         raise Framing("the PROXY header is too short for its addresses")
     return length

@@ -24,7 +24,7 @@ from dqtw.core.errors import BadRequest, NotFound, Refusal, Unauthorized, Uncert
 from dqtw.core.health import Health
 from dqtw.core.message import MessageId, Receipt, content_type_default
 from dqtw.wire.problem import Answer, Header, json_answer, problem, retry_after
-from dqtw.wire.values import format_seconds, parse_content_type, parse_key, parse_lease, parse_seconds
+from dqtw.wire.values import format_seconds, parse_content_type, parse_get, parse_key, parse_lease, parse_seconds
 
 Query = dict[str, str]
 
@@ -95,15 +95,6 @@ def unquote_key(text: str) -> str:
     return _key_escape_pattern.sub(r"\1", found[1])
 
 
-def parse_get(query: Query) -> Get:
-    """Read a get of one message.
-
-    Raises:
-        BadRequest: a value can't be read.
-    """
-    return Get(1, _wait(query), _lease(query), _ack_now(query))
-
-
 def parse_get_batch(query: Query) -> Get:
     """Read a get of many messages; ``max`` has to be there.
 
@@ -115,7 +106,7 @@ def parse_get_batch(query: Query) -> Get:
         raise BadRequest(f"max is missing: how many messages at most, from 1 to {get_count_max}")
     if _count_pattern.fullmatch(count) is None or int(count) > get_count_max:
         raise BadRequest(f"max is a whole number from 1 to {get_count_max}, not {quote(count)}")
-    return Get(int(count), _wait(query), _lease(query), _ack_now(query))
+    return parse_get(query, int(count))
 
 
 def parse_nack(receipt: str, query: Query) -> Nack:
@@ -305,9 +296,3 @@ def _wait(query: Query) -> float:
 
 def _lease(query: Query) -> float | None:
     return parse_lease(query["lease"]) if "lease" in query else None
-
-
-def _ack_now(query: Query) -> bool:
-    if query.get("ack", "now") != "now":
-        raise BadRequest(f"ack can only be now, not {quote(query['ack'])}")
-    return "ack" in query

@@ -88,11 +88,7 @@ def get_batch_answer(get: Get, outcome: Outcome) -> Answer:
 
 
 def _array(body: bytes) -> list[object]:
-    try:
-        text = body.decode("utf-8-sig")  # a byte order mark is left out
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
-    except (ValueError, RecursionError):
-        raise BadRequest("the body is not JSON in UTF-8") from None
+    value = _json(body)
     if not isinstance(value, list):
         raise BadRequest(f"the body is {_shown(value)}, not a JSON array")
     if len(value) > batch_count_max:
@@ -100,8 +96,22 @@ def _array(body: bytes) -> list[object]:
     return value
 
 
+def _json(body: bytes) -> object:
+    try:
+        text = body.decode("utf-8-sig")  # a byte order mark is left out
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 from byte {error.start + 1} on") from None
+    except json.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+    except ValueError:
+        raise BadRequest("the body is not JSON that this server reads: a number has too many digits") from None
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+    raise BadRequest(f"the body is not JSON: {name} is no value of it")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

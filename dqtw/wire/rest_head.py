@@ -5,6 +5,7 @@ from typing import Final
 
 from dqtw.core.errors import BadRequest, UnsupportedEncoding, quote
 
+_key: Final = b"idempotency-key"
 _conditions: Final = "requests with conditions are not supported"
 _overrides: Final = "a method stands in the request line, and no header changes it"
 
@@ -36,8 +37,10 @@ def check_headers(path: bytes, headers: Iterable[tuple[bytes, Sequence[bytes]]])
                 _check_encoding(values)
             case b"expect":
                 _check_expectation(values)
-            case b"idempotency-key" if path != b"/push":
+            case lowered if lowered == _key and path != b"/push":
                 raise BadRequest(_where_keys_belong(path))
+            case lowered if lowered != _key and lowered.replace(b"_", b"-").endswith(_key):
+                raise BadRequest(f"{name.decode()} is not kept: the key of a push is its Idempotency-Key")
             case lowered if lowered in _refused:
                 raise BadRequest(f"{name.decode()}: {_refused[lowered]}")
             case lowered if lowered.startswith(b"dqtw-") and not path.startswith(b"/peer/"):  # a lost peer gets a 404

@@ -1,9 +1,11 @@
 """The values that a client writes as text, read and written alike by every listener."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+from dqtw.core.commands import Get
 from dqtw.core.errors import BadRequest, quote
 from dqtw.core.message import content_type_chars_max, key_chars_max
 
@@ -39,6 +41,28 @@ def parse_lease(text: str) -> float:
     if lease_s <= 0:
         raise BadRequest(f"lease: {quote(text)} is not greater than 0")
     return lease_s
+
+
+def parse_get(options: Mapping[str, str], count_max: int = 1) -> Get:
+    """Read a get for at most so many messages from its options, which are ``wait``, ``lease`` and ``ack``.
+
+    Raises:
+        BadRequest: a value can't be read, or a lease is asked for where the message is removed at delivery.
+    """
+    ack = options.get("ack")
+    if ack not in (None, "now"):
+        raise BadRequest(f"ack: {quote(ack)} is not now, the only value")
+    lease = options.get("lease")
+    if ack and lease is not None:
+        raise BadRequest(
+            "lease: with ack=now there is none, as the message is removed at delivery; leave one of them out"
+        )
+    return Get(
+        count_max,
+        wait_s=parse_seconds("wait", options.get("wait", "0")),
+        lease_s=None if lease is None else parse_lease(lease),
+        ack_now=bool(ack),
+    )
 
 
 def format_seconds(seconds: float) -> str:

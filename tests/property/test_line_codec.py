@@ -31,7 +31,8 @@ ids = st.builds(
 receipts = st.builds(Receipt, ids, st.from_regex(r"[0-9a-z]{1,32}", fullmatch=True))
 requests = st.one_of(
     st.builds(Push, st.binary(max_size=body_bytes_max), types, keys | st.none(), seconds),
-    st.builds(Get, st.just(1), seconds, leases | st.none(), st.booleans()),
+    st.builds(Get, st.just(1), seconds, leases | st.none()),
+    st.builds(Get, st.just(1), seconds, ack_now=st.booleans()),
     st.builds(Ack, ids),
     st.builds(Nack, receipts, seconds),
     st.builds(Touch, receipts, leases | st.none()),

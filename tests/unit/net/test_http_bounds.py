@@ -734,6 +734,61 @@ def test_a_push_that_waits_goes_on_when_its_client_half_closes() -> None:
     assert client.closed
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        head + b"Content-Length: 7\r\n\r\nhello",
+        head + b"Content-Length: 7\r\n\r\n",
+        head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello",
+        head + b"Content-Le",
+        b"GET /get HTTP/1.1\nHost: h\n\n",
+    ],
+)
+def test_a_request_that_is_incomplete_at_a_half_close_is_refused(server: Server, sent: bytes) -> None:
+    """Silence would look like a lost answer."""
+    client = server.connect().send(sent)
+    client.end()
+    assert refused(client) == (400, "framing")
+    assert client.transport.gone
+    assert server.refused == {"http": {"refused": {"framing": 1}}}
+    assert server.queue_size == 0
+
+
+def test_what_is_complete_before_a_half_close_is_answered_first(server: Server) -> None:
+    """The refusal is that of the last request alone."""
+    client = server.connect()
+    client.transport.unread.append(head + b"Content-Length: 2\r\n\r\nhi" + head)
+    client.end()
+    assert client.response().status == 201
+    assert refused(client) == (400, "framing")
+
+
+@pytest.mark.parametrize(
+    ("sent", "hint"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "HTTP without TLS"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "no PROXY header"),
+        (b"PROXY UNKNOWN\r\n" + head, "no PROXY header"),
+    ],
+)
+def test_what_speaks_another_protocol_is_told_so_at_once(server: Server, sent: bytes, hint: str) -> None:
+    """A client that says https, or a proxy with another setting, does not wait for a time limit."""
+    client = server.connect().send(sent)
+    response = client.response()
+    assert (response.status, response.code) == (400, "framing")
+    assert hint in response.json["detail"]
+    assert client.closed
+
+
+@pytest.mark.parametrize("method", [b"head", b"Head", b"get", b"Post"])
+def test_a_method_is_written_in_capitals(server: Server, method: bytes) -> None:
+    """A HEAD in small letters would lease a message."""
+    server.ask("POST", "/push", b"x")
+    client = server.connect().send(request(method + b" /get HTTP/1.1", b"Host: h", b"Content-Length: 0"))
+    assert refused(client) == (400, "framing")
+    assert server.driver.stats()["leased"] == 0
+
+
 def test_connection_close_is_honoured(server: Server) -> None:
     """However the client spells it."""
     for value in ("close", "Close", "keep-alive, close", "TE,close"):

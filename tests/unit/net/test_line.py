@@ -506,16 +506,38 @@ def test_the_server_reads_on_behind_a_poll_to_see_its_client_leave(world: World,
 
 
 def test_a_request_that_is_not_complete_in_time_is_request_timeout(world: World, client: LineClient) -> None:
-    """A sender that trickles bytes holds its place for a minute, not for ever."""
+    """A sender that trickles bytes holds its place for a minute, not for ever. It is looked at every five seconds."""
     client.ask(b"PUSH 1000\r\n")
-    for _ in range(59):
+    for _ in range(64):
         world.settle(1)
         client.ask(b"x")
     assert not client.closed
     world.settle(1)
     assert client.read() == (
-        b"ERR request_timeout the rest of a body of 1000 bytes, or its line end, did not come within 60 seconds\r\n"
+        b"ERR request_timeout the rest of a body of 1000 bytes, or its line end, did not come within 65 seconds\r\n"
     )
+    assert client.closed
+
+
+@pytest.mark.parametrize("options", [b"", b" wait=soon"])
+def test_a_long_body_has_as_much_time_as_it_needs(options: bytes) -> None:
+    """A slow line is no reason to refuse a message; its sender goes on at 20 KiB a second, for minutes."""
+    world, size = World(NodeSettings(max_message=2**23), limits=LineLimits(max_message=2**23)), 2**22
+    client = world.connect()
+    client.ask(b"PUSH %d%b\r\n" % (size, options))
+    for _ in range(size // 20480):
+        world.settle(1)
+        assert client.ask(b"x" * 20480) == b""
+    assert client.ask(b"x" * (size % 20480) + b"\r\n").startswith(b"ERR bad_request" if options else b"OK ")
+
+
+def test_a_long_body_that_stalls_is_request_timeout(world: World, client: LineClient) -> None:
+    """What has come of it counts at 16 KiB a second."""
+    client.ask(b"PUSH 1000000\r\n" + b"x" * 20 * 16384)
+    world.settle(75)
+    assert not client.closed
+    world.settle(5)
+    assert client.read().endswith(b" or its line end, did not come within 80 seconds\r\n")
     assert client.closed
 
 
@@ -713,7 +735,7 @@ def test_a_push_of_a_client_that_is_gone_is_not_cancelled(world: World, client: 
     assert ready(world) == 1
 
 
-def test_a_push_that_waits_is_forgotten_with_its_client() -> None:
+def test_a_push_that_waits_is_taken_back_when_its_connection_breaks() -> None:
     world = World(NodeSettings(size=1))
     client, other = world.connect(), world.connect()
     id = other.push(b"x")

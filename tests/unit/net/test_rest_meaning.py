@@ -126,6 +126,8 @@ def test_a_chunked_body_where_it_means_nothing_is_refused(server: Server) -> Non
         "Expect: the-unexpected",
         "Dqtw-Lease: 5",
         "dqtw-queue: mail",
+        "X-Idempotency-Key: k",
+        "Idempotency_Key: k",
     ],
 )
 def test_a_header_on_which_nobody_acts_is_refused_by_name(server: Server, header: str) -> None:
@@ -206,6 +208,14 @@ def test_a_request_that_does_not_arrive_is_counted() -> None:
     server.connect().send(b"GET ")
     server.pass_time(12)
     assert server.refused == {"http": {"refused": {"request_timeout": 1}}}
+
+
+@pytest.mark.parametrize("target", ["/get?lease=5&ack=now", "/get/batch?max=1&ack=now&lease=5"])
+def test_a_lease_of_what_is_removed_at_delivery_is_refused(server: Server, target: str) -> None:
+    """The client means one of the two, and only it knows which."""
+    response = server.ask("POST", target)
+    assert_refused(server, response)
+    assert response.json["detail"].startswith("lease: with ack=now there is none")
 
 
 def test_values_that_are_refused_are_shown() -> None:

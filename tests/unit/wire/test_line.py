@@ -29,7 +29,8 @@ def parse(parser: LineParser, *chunks: bytes) -> list[Request | Refusal]:
         (b"push 0 wait=1.5 type=a/b key=k%25\n\n", Push(b"", "a/b", "k%", 1.5)),
         (b"PUSH 02\r\n\r\n\r\n", Push(b"\r\n")),
         (b"GET\r\n", Get()),
-        (b"get ack=now lease=5 wait=0\n", Get(1, 0.0, 5.0, True)),
+        (b"get ack=now wait=0\n", Get(1, ack_now=True)),
+        (b"GET lease=5 wait=1\n", Get(1, 1.0, 5.0)),
         (f"ACK {id}\r\n".encode(), Ack(id)),
         (f"ACK {receipt}\r\n".encode(), Ack(id)),
         (f"NACK {receipt}\r\n".encode(), Nack(receipt)),
@@ -172,6 +173,7 @@ def test_a_refusal_repeats_little_of_what_the_client_sent() -> None:
         (f"TOUCH {receipt} lease=0\n".encode(), "lease: '0' is not greater than 0"),
         (f"NACK {receipt} delay=soon\n".encode(), "delay: 'soon' is not a number of seconds"),
         (b"GET ack=later\n", "ack: 'later' is not now, the only value"),
+        (b"GET ack=now lease=5\n", "lease: with ack=now there is none"),
         (b"GET leese=5\n", "unknown word 'leese=5'; here wait=, lease=, ack= may stand"),
         (b"GET lease=%zz\n", "in '%zz' a % is not followed by two hexadecimal digits"),
         (b"PUSH 0 key=%00\n\n", "the key '\\x00' is not 1 to 255 characters"),
@@ -180,6 +182,7 @@ def test_a_refusal_repeats_little_of_what_the_client_sent() -> None:
         (b" PING\n", "a line begins with a verb, not with a space"),
         (b"PNIG\n", "unknown verb 'PNIG'; HELP lists the verbs"),
         (b"\x16\x03\x01\x02\x00", "this is the line protocol without TLS"),
+        (b"PROXY UNKNOWN\r\n", "this listener expects no PROXY header"),
     ],
 )
 def test_a_refusal_names_what_it_refuses(sent: bytes, said: str) -> None:
@@ -230,6 +233,7 @@ def test_after_lf_a_body_is_followed_by_either() -> None:
         b"\x16\x03\x01\nGET\r\n",
         b"reserve-with-timeout 5\r\n",
         b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET\r\n",
+        b"PROXY UNKNOWN\r\nGET\r\n",
     ],
 )
 def test_a_line_of_another_protocol_ends_the_connection_at_once(sent: bytes) -> None:

@@ -42,6 +42,7 @@ good = {
     "v2, unspecified transport": v2(0x21, 0x10, b""),
     "v2, health check": v2(0x20, 0x00, b""),
     "v2, health check with addresses": v2(0x20, 0x11, tcp4),
+    "v2, health check of an unknown family": v2(0x20, 0x4F, b"abc"),
     "v2, health check with additions": v2(0x20, 0x00, crc),
     "v2, options of HAProxy": v2(0x21, 0x11, tcp4 + crc + alpn_and_authority + tls_information + unique_id + padding),
     "v2, Amazon": v2(0x21, 0x11, tcp4 + crc + amazon_endpoint),

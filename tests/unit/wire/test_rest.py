@@ -23,6 +23,7 @@ from dqtw.core.health import Health
 from dqtw.core.message import Message, MessageId, Receipt
 from dqtw.wire import rest, rest_batch
 from dqtw.wire.problem import Answer, internal_problem, phrase, problem, retry_seconds, statuses
+from dqtw.wire.values import parse_get
 
 message_id = MessageId("n", "01ARZ3NDEKTSV4RRFFQ69G5FAV", 7)
 receipt = Receipt(message_id, "t0")
@@ -154,8 +155,9 @@ def test_a_push_is_read() -> None:
 
 def test_a_get_is_read() -> None:
     """A wait beyond 30 seconds counts as 30."""
-    assert rest.parse_get({}) == Get()
-    assert rest.parse_get({"wait": "31", "lease": "0.25", "ack": "now"}) == Get(1, 30.0, 0.25, ack_now=True)
+    assert parse_get({}) == Get()
+    assert parse_get({"wait": "29", "lease": "0.25"}) == Get(1, 29.0, 0.25)
+    assert parse_get({"ack": "now"}) == Get(ack_now=True)
     assert rest.parse_get_batch({"max": "1000"}) == Get(1000)
 
 
@@ -252,6 +254,24 @@ def test_a_batch_of_pushes_is_read_item_by_item() -> None:
     assert (first, second) == (Push("ä".encode(), "a/b", "k"), Push(b"\xff"))
     assert isinstance(third, TooLarge)
     assert isinstance(fourth, BadRequest)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "the body is not JSON: Expecting value at character 1"),
+        (b'[{"text": "a"} {}]', "the body is not JSON: Expecting ',' delimiter at character 16"),
+        (b'[{"text": "a"}] x', "the body is not JSON: Extra data at character 17"),
+        (b'["\xff"]', "the body is not UTF-8 from byte 3 on"),
+        (b"[NaN]", "the body is not JSON: NaN is no value of it"),
+        (b"[" * 100_000, "the body is nested too deeply"),
+        (b"[" + b"1" * 5000 + b"]", "the body is not JSON that"),
+    ],
+)
+def test_a_batch_that_is_not_json_is_told_where(body: bytes, said: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        rest_batch.parse_ack_batch(body)
+    assert refused.value.detail.startswith(said)
 
 
 def test_batches_are_answered_item_by_item() -> None:
