@@ -76,7 +76,8 @@ def authorities_of(settings: Settings) -> PeerAuthorities | None:
 def link_to_peers(secret: PeerSecret | None, authorities: PeerAuthorities | None, reactor: ReactorBase) -> PeerClient:
     """Return what carries this node's requests to its peers."""
     signer = None if secret is None else Signer(secret, time.time, os.urandom)
-    endpoints = PeerEndpoints(reactor, authorities or BrowserLikePolicyForHTTPS(), connect_seconds_max)
+    policy = BrowserLikePolicyForHTTPS() if authorities is None else authorities
+    endpoints = PeerEndpoints(reactor, policy, connect_seconds_max)
     return PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool), signer)
 
 
@@ -105,7 +106,8 @@ def check_exposed(settings: Settings, door: Door) -> None:
     """
     if settings.peer_secret_file is None and not settings.insecure_peers:
         door.check_near(
-            "give all nodes the same --peer-secret-file, or say --insecure-peers if nobody else is on that network"
+            "give all nodes the same --peer-secret-file, or say --insecure-peers if only trusted machines are on that "
+            "network"
         )
 
 

@@ -1,6 +1,7 @@
 """Where clients come in: a protocol, the endpoints it listens on, and the ports that came of them."""
 
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ class Door:
     connections_max: int
     count_refused: Callable[[str], object]
     _ports: list[IListeningPort] = field(factory=list, init=False)
+    _hosts: dict[str, IAddress] = field(factory=dict, init=False)  # by endpoint; kept when the ports are shut
     certificates: list[ServerCertificate] = field(factory=list, init=False)
 
     def open(self, reactor: ReactorBase, failed: Callable[[BadOption], None]) -> None:
@@ -71,7 +73,7 @@ class Door:
 
     def _listen(self, text: str, endpoint: IStreamServerEndpoint, failed: Callable[[BadOption], None]) -> None:
         opening: Deferred[Any] = maybeDeferred(endpoint.listen, self.factory)
-        opening.addCallback(self._ports.append)
+        opening.addCallback(partial(self._add, text))
         failures: list[Failure] = []
         opening.addErrback(failures.append)
         if failures:
@@ -83,12 +85,16 @@ class Door:
 
         opening.addCallback(tell)
 
+    def _add(self, text: str, port: IListeningPort) -> None:
+        self._ports.append(port)
+        self._hosts[text] = port.getHost()
+
     def _bad(self, text: str, failure: Failure) -> BadOption:
         return BadOption(f"--{self.option}", f"can't listen on {shown(text)}: {why(failure.value)}")
 
     def hosts(self) -> list[IAddress]:
-        """What it listens on."""
-        return [port.getHost() for port in self._ports]
+        """Return what it listens on, or has listened on: connections stay open when the ports are shut."""
+        return list(self._hosts.values())
 
     def check_near(self, instead: str) -> None:
         """See that other machines can't reach it.
@@ -99,8 +105,8 @@ class Door:
         Raises:
             BadOption: they can.
         """
-        for text, address in zip(self.endpoints, self.hosts(), strict=False):
-            if not _is_near(address):
+        for text in self.endpoints:
+            if text not in self._hosts or not _is_near(self._hosts[text]):
                 raise BadOption(f"--{self.option}", f"{text} can be reached from other machines: {instead}")
 
     def uses_tls(self) -> bool:

@@ -36,9 +36,10 @@ _parameters: Final = {
     "unix": ("address", "mode", "backlog", "lockfile"),
 }
 _kinds: Final = (*_parameters, "haproxy", "systemd")
+_number: Final = re.compile("[0-9]{1,5}")
 _forms: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
-    "port": (lambda text: text.isdecimal() and int(text) <= 65535, "a number from 0 to 65535"),
-    "backlog": (str.isdecimal, "a number"),
+    "port": (lambda text: _number.fullmatch(text) and int(text) <= 65535, "a number from 0 to 65535"),
+    "backlog": (_number.fullmatch, "a number of at most 5 digits"),
     "mode": (re.compile("[0-7]{1,4}").fullmatch, "an octal number, such as 660"),
     "lockfile": (("0", "1").__contains__, "0 or 1"),
 }
@@ -47,7 +48,7 @@ _tls_example: Final = "ssl:8443:privateKey=privkey.pem:certKey=fullchain.pem"
 _words = re.compile(r"(?:^|:)((?:[^\\:]|\\.)*)")
 _named = re.compile(r"([A-Za-z]\w*)=(.*)", re.DOTALL)
 _several = re.compile(r",\s*\w+:")
-_ipv6 = re.compile(r"(?<=:interface=)\[?((?:[0-9A-Fa-f]*:){2}[0-9A-Fa-f:.]*(?:%\w+)?)\]?(?=$|:[A-Za-z]+=)")
+_ipv6 = re.compile(r"(?<=:interface=)\[?((?:[0-9A-Fa-f]*:){2}[0-9A-Fa-f:.]*(?:%[\w.~-]+)?)\]?(?=$|:[A-Za-z]+=)")
 
 _mends: Final = {
     errno.EADDRINUSE: "another process listens there; end that one, or write another port",
@@ -108,6 +109,8 @@ def why(error: BaseException | None) -> str:
 def _endpoint(text: str, reactor: ReactorBase, count_refused: Callable[[str], object]) -> IStreamServerEndpoint:
     is_proxied = text.startswith("haproxy:")
     text = text.removeprefix("haproxy:")
+    if text.startswith("haproxy:"):
+        raise ValueError("one haproxy: is enough: a connection begins with one PROXY header")
     if _several.search(text):
         raise ValueError("give the option once for each endpoint; in a variable, write spaces between them")
     kind = text.partition(":")[0]
@@ -141,6 +144,8 @@ def _read(kind: str, text: str) -> dict[str, str]:
         name, value = (named[1], named[2]) if named else (names[at] if at < len(names) else "", word)
         if name not in names:
             raise ValueError(_unknown(kind, name or word, names))
+        if name in given:
+            raise ValueError(f"{name} is given twice")
         given[name] = re.sub(r"\\(.)", r"\1", value)
     if not given.get(names[0]):
         raise ValueError(f"{kind}: must be followed by its {names[0]}")

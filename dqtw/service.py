@@ -75,7 +75,9 @@ def build_service(settings: Settings, reactor: ReactorBase, log: Log | None) -> 
     service.open_doors()
     if tokens is None and not settings.insecure_clients:
         for door in doors:
-            door.check_near("name a --token-file, or say --insecure-clients if nobody else is on that network")
+            door.check_near(
+                "name a --token-file, or say --insecure-clients if only trusted machines are on that network"
+            )
     if cluster is not None:
         check_exposed(settings, cluster.door)
         check_peers(settings, cluster.door)
@@ -133,7 +135,7 @@ def _http_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens:
         return door.hosts()
 
     guard = CrossSiteGuard(frozenset(name.lower() for name in settings.hosts), listeners)
-    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens else None, guard)
+    rest = RestDoor(driver, settings.node.max_message, tokens.admit if tokens is not None else None, guard)
     site = BoundedSite(rest.resource(), rest, reactor, limits)
     door = Door(
         "http",
@@ -155,7 +157,7 @@ def _passing_bytes_max(node: NodeSettings) -> int:
 
 def _line_door(settings: Settings, driver: Driver, reactor: ReactorBase, tokens: Tokens | None) -> Door:
     limits = LineLimits(max_message=settings.node.max_message, max_connections=settings.max_connections)
-    factory = LineFactory(driver, reactor, limits, tokens.admit if tokens else None)
+    factory = LineFactory(driver, reactor, limits, tokens.admit if tokens is not None else None)
     return Door(
         "line",
         "lines",
@@ -263,7 +265,7 @@ class NodeService(Service):
         wanted = own_files + sum(door.connections_max for door in self._all_doors())
         if (allowed := allow_open_files(wanted)) < wanted:
             _log.warn(
-                "this process may have {allowed} files open, too few for --max-connections at all doors: {wanted}",
+                "this process may have {allowed} files open, too few for --max-connections of all listeners: {wanted}",
                 allowed=allowed,
                 wanted=wanted,
             )

@@ -135,7 +135,9 @@ def _from_file(config: str, path: str) -> dict[str, Given]:
         instead = f"; did you mean {near}?" if near else ""
         if isinstance(table[unknown[0]], dict):
             instead = "; options stand at the top of the file, in no table"
-        raise BadOption(config, f"{shown(path)} has the key {shown(unknown[0])}, which is no option of a file{instead}")
+        raise BadOption(
+            config, f"{shown(path)} has the key {shown(unknown[0])}, which is not an option of a file{instead}"
+        )
     return {name: _from_key(by_name[name], f"--{name} ({path})", value) for name, value in table.items()}
 
 
@@ -186,7 +188,7 @@ class _Checked:
         token_file = self._one("token-file")
         http, line = self._door("http"), self._door("line")
         if not http and not line:
-            raise self._bad("http", "--http and --line are both none, so nobody could reach this node")
+            raise self._bad("http", "--http and --line are both none, so no client could reach this node")
         node = self._node()
         peer_listen = self._one("peer-listen") or (peer_listen_default if node.peers else "")
         self._check_cluster(peer_listen)
@@ -281,9 +283,9 @@ class _Checked:
     def _door(self, name: str) -> tuple[str, ...]:
         endpoints = tuple(self._values[name])
         if not endpoints:
-            raise self._bad(name, "is an empty list; 'none' closes the door")
+            raise self._bad(name, "is an empty list; 'none' closes the listener")
         if closed not in endpoints:
             return endpoints
         if len(endpoints) > 1:
-            raise self._bad(name, "'none' closes the door, so it can't stand beside an endpoint")
+            raise self._bad(name, "'none' closes the listener, so it can't stand beside an endpoint")
         return ()

@@ -21,6 +21,7 @@ _shown_chars_max: Final = 60
 _count = re.compile(r"[0-9]{1,18}")
 _bytes = re.compile(r"([0-9]{1,18}) ?(B|KiB|MiB|GiB|TiB)?")
 _seconds = re.compile(r"[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|\.[0-9]+", re.IGNORECASE)
+_host = re.compile(r"[a-z0-9_.-]{1,253}|[0-9a-f:.]{2,45}")
 _cluster = re.compile(r"[A-Za-z0-9._-]{1,63}")
 _unit_bytes: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
@@ -148,6 +149,18 @@ def read_text(text: str) -> str:
     return text
 
 
+def read_host(text: str) -> str:
+    """Read a name or address as a `Host` header has it, without its port; ``*`` for any.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    name = text.lower()
+    if name != "*" and _host.fullmatch(name) is None:
+        raise ValueError(f"{shown(text)} is not a host name or address, such as queue.example.com, nor * for any")
+    return name
+
+
 def read_flag(text: str) -> bool:
     """Yes or no."""
     if text.lower() not in ("yes", "no", "true", "false"):
@@ -177,6 +190,6 @@ peer: Final = Kind(read_peer, (str,))
 url: Final = Kind(read_url, (str,))
 endpoint: Final = Kind(read_text, (str,))
 path: Final = Kind(read_text, (str,))
-host: Final = Kind(read_text, (str,))
+host: Final = Kind(read_host, (str,))
 flag: Final = Kind(read_flag, (bool, str))
 log_format: Final = Kind(one_of("text", "json"), (str,))

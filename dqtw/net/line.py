@@ -1,10 +1,12 @@
-"""The line protocol's door: plain lines over TCP, for clients that keep a connection."""
+"""The line protocol's listener: plain lines over TCP, for clients that keep a connection."""
 
 from collections.abc import Callable
+from typing import cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
 from typing_extensions import override
 
 from dqtw.core.errors import Busy
@@ -42,6 +44,7 @@ class LineFactory(Factory):
         self.clock = clock
         self.looks = TimeLimit(clock, self.limits.look_s, LineConnection.look)
         self.lingers = TimeLimit(clock, self.limits.linger_s, LineConnection.hang_up)
+        self.crowd = _Crowd(clock, self.limits)
         self._connections: set[LineConnection] = set()
         self._soon: dict[LineConnection, None] = {}
         self._turn: IDelayedCall | None = None
@@ -55,7 +58,8 @@ class LineFactory(Factory):
     @override
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         if len(self._connections) >= self.limits.max_connections:
-            return _Crowded(self.driver)
+            self.driver.count_refused(listener_name, Busy.code)
+            return _Refused(self.crowd)
         connection = LineConnection(self)
         self._connections.add(connection)
         return connection
@@ -101,15 +105,52 @@ class LineFactory(Factory):
             deferred.callback(None)
 
 
-class _Crowded(Protocol):
+class _Crowd:
+    """The clients beyond the limit that have yet to hang up: few, and each for a short time.
+
+    They need a bound of their own: over TLS, a client that never begins the handshake is not closed by being refused.
+    """
+
+    def __init__(self, clock: Clock, limits: LineLimits) -> None:
+        self._clients_max = limits.refused_connections_max
+        self._lingers = TimeLimit(clock, limits.linger_s, self.cut)
+        self._clients: dict[_Refused, None] = {}  # the oldest first
+
+    def add(self, client: "_Refused") -> None:
+        """Give a client time to read that it is refused; the oldest one gives way."""
+        if len(self._clients) >= self._clients_max:
+            self.cut(next(iter(self._clients)))
+        self._clients[client] = None
+        self._lingers.begin(client)
+
+    def cut(self, client: "_Refused") -> None:
+        """End a client's connection without waiting for the client."""
+        self.remove(client)
+        assert client.transport is not None
+        cast(ITCPTransport, client.transport).abortConnection()
+
+    def remove(self, client: "_Refused") -> None:
+        """Take out a client that is gone."""
+        self._clients.pop(client, None)
+        if self._clients:
+            self._lingers.end(client)
+        else:
+            self._lingers.stop()
+
+
+class _Refused(Protocol):
     """The connection of one client too many."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    def __init__(self, crowd: _Crowd) -> None:
+        self._crowd = crowd
 
     @override
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self._driver.count_refused(listener_name, Busy.code)
+        self._crowd.add(self)
         self.transport.write(render_refusal(Busy("this server has as many connections as it may")))
         self.transport.loseConnection()
+
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._crowd.remove(self)

@@ -16,6 +16,7 @@ class LineLimits:
     Attributes:
         max_message: the largest body that is taken, in bytes.
         max_connections: how many clients at once.
+        refused_connections_max: how many further clients may be on their way out at once, told that they are refused.
         due_max: how many requests of one connection may be without an answer.
         due_bytes_max: how much those and their answers may keep in memory; one may always pass it.
         request_s: how long a request may take from its first byte to its last, if its body is small, and a close to be
@@ -27,6 +28,7 @@ class LineLimits:
 
     max_message: int = body_bytes_default_max
     max_connections: int = 10_000
+    refused_connections_max: int = 100
     due_max: int = 1024
     due_bytes_max: int = 4 * 1024 * 1024
     request_s: float = 60.0

@@ -137,9 +137,9 @@ class PeerClient:
         finally:
             route.pool.cut_closing()
 
-    async def _post(self, route: _Route, url: str, headers: Headers, body: bytes) -> Any:
+    def _post(self, route: _Route, url: str, headers: Headers, body: bytes) -> Deferred[Any]:
         try:
-            return await route.client.post(
+            posted: Deferred[Any] = route.client.post(
                 ready_url(url),
                 headers=headers,
                 data=body,
@@ -147,8 +147,9 @@ class PeerClient:
                 unbuffered=True,
                 reactor=cast(Any, self._clock),
             )
-        except ValueError as error:
+        except ValueError as error:  # at once, so before anything was sent; a later one proves nothing
             raise _NotSent(f"the URL cannot be used: {error}") from None
+        return posted
 
     async def _read(self, request: PeerRequest, shown: Credentials | None, response: Any) -> PeerAnswer:
         kind = b",".join(_values(response, "Content-Type")).decode("latin-1")

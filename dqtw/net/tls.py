@@ -116,7 +116,7 @@ def _options(files: CertificateFiles) -> CertificateOptions:
         options.getContext()
     except SSL.Error as error:
         raise BadCertificate(
-            f"the key in {str(files.private_key)!r} does not fit the first certificate in "
+            f"the key in {str(files.private_key)!r} can't be used with the first certificate in "
             f"{str(files.certificate)!r}, which must be this server's own: {_reason(error)}"
         ) from None
     return options

@@ -39,7 +39,7 @@ class Port:
 
 def listening(address: Any, factory: Any = plain) -> Door:
     door = Door("peer-listen", "peers", (), plain, lambda: None, lambda: 0, 1, print)
-    door._ports.append(cast(Any, Port(address, factory)))
+    door._add("tcp:8081", cast(Any, Port(address, factory)))
     return door
 
 

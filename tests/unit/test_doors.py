@@ -89,6 +89,16 @@ def finish(hall: Hall, clock: Clock) -> list[bool]:
     return told
 
 
+def test_a_door_that_is_shut_knows_where_it_has_listened() -> None:
+    """Requests that are under way are still judged by it, for example by whether it is a loopback address."""
+    hall = Hall()
+    hall.open()
+    listened = hall.door.hosts()
+    hall.door.shut()
+    assert len(listened) == 2
+    assert hall.door.hosts() == listened
+
+
 def test_finishing_waits_until_the_last_client_is_gone() -> None:
     hall, clock = Hall(), Clock()
     hall.clients.count = 2

@@ -119,12 +119,12 @@ def test_the_file_may_write_numbers_and_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "why"),
     [
-        ("sizes = 3", "--config: '{path}' has the key 'sizes', which is no option of a file; did you mean size?"),
+        ("sizes = 3", "--config: '{path}' has the key 'sizes', which is not an option of a file; did you mean size?"),
         (
             "max_message = 3",
-            "--config: '{path}' has the key 'max_message', which is no option of a file; did you mean max",
+            "--config: '{path}' has the key 'max_message', which is not an option of a file; did you mean max",
         ),
-        ('config = "x"', "--config: '{path}' has the key 'config', which is no option of a file"),
+        ('config = "x"', "--config: '{path}' has the key 'config', which is not an option of a file"),
         ("size = 3.0", "--size ({path}): '3.0' is not written as an integer"),
         ('size = "3"', "--size ({path}): '3' is not written as an integer"),
         ("size = true", "--size ({path}): 'True' is not written as an integer"),
@@ -136,11 +136,12 @@ def test_the_file_may_write_numbers_and_sizes(tmp_path: Path) -> None:
         ("lease = 2024-01-01", "--lease ({path}): '2024-01-01' is not written as an integer or a number with a"),
         ('http = "tcp:1"', "--http ({path}): must be a list of strings"),
         ("http = [1]", "--http ({path}): '1' is not written as a string"),
-        ("http = []", "--http ({path}): is an empty list; 'none' closes the door"),
+        ("http = []", "--http ({path}): is an empty list; 'none' closes the listener"),
         ("[size]\na = 1", "--size ({path}): \"{{'a': 1}}\" is not written as an integer"),
         (
             "[dqtw]\nsize = 3",
-            "--config: '{path}' has the key 'dqtw', which is no option of a file; options stand at the top of the file",
+            "--config: '{path}' has the key 'dqtw', which is not an option of a file; "
+            "options stand at the top of the file",
         ),
         ("size = ", "--config: '{path}' is not TOML: "),
     ],
@@ -184,7 +185,9 @@ def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
 
 def test_options_that_contradict_each_other_are_refused() -> None:
     assert refused("http=none", "line=none").startswith("--http: ")
-    assert refused("http=none", "http=tcp:1") == "--http: 'none' closes the door, so it can't stand beside an endpoint"
+    assert (
+        refused("http=none", "http=tcp:1") == "--http: 'none' closes the listener, so it can't stand beside an endpoint"
+    )
     assert refused("max-bytes=1MiB", "max-message=2MiB") == (
         "--max-message: 2097152 is more than --max-bytes, which is 1048576"
     )
@@ -288,3 +291,16 @@ def test_no_option_has_a_default_that_it_would_refuse() -> None:
     for option in options:
         for text in option.default:
             option.kind.read(text)
+
+
+@pytest.mark.parametrize(
+    "host", ["http://q.example.com", "q.example.com/", "q.example.com:8080", "*.example.com", "[::1]"]
+)
+def test_what_can_not_be_a_host_is_refused(host: str) -> None:
+    """It would match no request, and say nothing about that."""
+    assert "is not a host name or address" in refused(f"host={host}")
+
+
+@pytest.mark.parametrize("host", ["Queue.example.com", "fd00::1", "10.0.0.1", "my_host", "*"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert read(f"host={host}").hosts == (host.lower(),)

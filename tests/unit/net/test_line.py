@@ -2,10 +2,15 @@
 
 import json
 import tracemalloc
+from typing import Any, cast
 
 import pytest
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import INegotiated
+from twisted.internet.protocol import Protocol
+from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from dqtw import __version__
@@ -591,6 +596,38 @@ def test_connections_over_the_limit_are_told_so(world: World) -> None:
     first.vanish()
     assert world.connect().ask(b"PING\r\n") == b"PONG\r\n"
     assert second.ask(b"PING\r\n") == b"PONG\r\n"
+
+
+def test_clients_over_the_limit_that_do_not_hang_up_are_cut_off() -> None:
+    """As over TLS, where a client that never begins the handshake is not closed by being refused."""
+    world = World(limits=LineLimits(max_connections=1, refused_connections_max=2))
+    world.connect()
+    crowd = [Stuck() for _ in range(3)]
+    for transport in crowd:
+        protocol = world.factory.buildProtocol(None)
+        transport.protocol = protocol
+        protocol.makeConnection(cast(Any, transport))
+    assert [transport.aborted for transport in crowd] == [True, False, False]
+    world.clock.advance(2.1)
+    assert all(transport.aborted for transport in crowd)
+    assert not [call for call in world.clock.getDelayedCalls() if call.active()]
+
+
+class Stuck(StringTransport):
+    """A transport that only aborts: what it has to write is never taken."""
+
+    protocol: Protocol
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.aborted = False
+
+    def loseConnection(self) -> None:
+        pass
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.protocol.connectionLost(Failure(ConnectionAborted()))
 
 
 def test_the_longest_lease_is_said(client: LineClient) -> None:

@@ -132,8 +132,8 @@ def with_encrypted_key(directory: Path) -> str:
 def with_another_key(directory: Path) -> str:
     (directory / "privkey.pem").write_bytes(authority.server().key_pem)
     return (
-        f"the key in '{directory}/privkey.pem' does not fit the first certificate in '{directory}/fullchain.pem', "
-        "which must be this server's own: key values mismatch"
+        f"the key in '{directory}/privkey.pem' can't be used with the first certificate in "
+        f"'{directory}/fullchain.pem', which must be this server's own: key values mismatch"
     )
 
 
