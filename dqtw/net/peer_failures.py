@@ -5,12 +5,12 @@ from http import HTTPStatus
 from typing import Final
 
 from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import defer
 from twisted.internet import error as errors
 from twisted.web._newclient import ParseError
 
 from dqtw.core.peer_messages import Declined, Failed, Forward, PeerAnswer, PeerRequest
+from dqtw.net.peer_certificate import BadPeerCertificate
 from dqtw.wire import peer
 from dqtw.wire.peer_kinds import bare
 from dqtw.wire.problem import problem_type
@@ -40,8 +40,8 @@ def reason(error: BaseException | None) -> str:
             return "no connection in time"
         case errors.ConnectError():
             return f"cannot connect: {error.args[0] or type(error).__name__}"
-        case VerificationError():
-            return "TLS failed: the certificate is not for this host name"
+        case BadPeerCertificate():
+            return f"TLS failed: {error}"
         case SSL.Error():
             return _tls_reason(error)
         case errors.ConnectionClosed():

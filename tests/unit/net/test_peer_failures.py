@@ -4,7 +4,6 @@ from typing import Any, cast
 
 import pytest
 from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import defer, error
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, fail
@@ -20,6 +19,7 @@ from dqtw.driver import Driver
 from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
 from dqtw.net.line import LineFactory, LineLimits
+from dqtw.net.peer_certificate import BadPeerCertificate
 from dqtw.net.peer_failures import reason
 from dqtw.net.rest import RestDoor
 from tests.unit.net.peer_network import Member, Net, ask, client_on, settings_of, url_of
@@ -60,7 +60,7 @@ def never_received(cause: Exception) -> ResponseNeverReceived:
         ),
         (SSL.Error(), "TLS failed: the connection was closed"),
         (SSL.SysCallError(-1, "Unexpected EOF"), "TLS failed: the connection was closed"),
-        (never_received(VerificationError(errors=[])), "TLS failed: the certificate is not for this host name"),
+        (never_received(BadPeerCertificate("a certificate has expired")), "TLS failed: a certificate has expired"),
         (
             ParseError("wrong number of parts", b"ERR framing"),
             "the answer is not HTTP: the URL may lead to a port for the line protocol",
