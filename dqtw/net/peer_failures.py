@@ -21,6 +21,7 @@ _declining: Final = frozenset(
 )
 _clients_words: Final = ("token", "Bearer")
 _clients_port: Final = "the URL seems to lead to a port for clients, not to --peer-listen"
+_another_server: Final = "that is no node, or a proxy answers for one"
 _not_tls: Final = ("wrong version number", "packet length too long", "http request", "unknown protocol", "record layer")
 
 
@@ -63,9 +64,8 @@ def refusal(request: PeerRequest, status: int, content_type: str, body: bytes) -
         detail = f"{detail}; {_clients_port}"
     if detail and status in _declining and not isinstance(request, Forward):
         return Declined(bare(detail))
-    return Failed(
-        bare(f"answered {status} {content_type}: {detail}" if detail else f"answered {status} {content_type}")
-    )
+    answered = f"answered {status} {content_type}".rstrip()
+    return Failed(bare(f"{answered}: {detail}" if detail else f"{answered}; {_another_server}"))
 
 
 def _tls_reason(error: SSL.Error) -> str:

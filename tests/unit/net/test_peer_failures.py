@@ -20,7 +20,7 @@ from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
 from dqtw.net.line import LineFactory, LineLimits
 from dqtw.net.peer_certificate import BadPeerCertificate
-from dqtw.net.peer_failures import reason
+from dqtw.net.peer_failures import reason, refusal
 from dqtw.net.rest import RestDoor
 from tests.unit.net.peer_network import Member, Net, ask, client_on, settings_of, url_of
 
@@ -70,6 +70,21 @@ def never_received(cause: Exception) -> ResponseNeverReceived:
 )
 def test_a_failure_has_its_reason_in_words(failure: Exception, words: str) -> None:
     assert reason(failure) == words
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "answered"),
+    [
+        (200, "text/html", "answered 200 text/html"),
+        (301, "", "answered 301"),
+        (502, "text/html", "answered 502 text/html"),
+    ],
+)
+def test_what_another_server_answers_is_told_from_what_nodes_answer(
+    status: int, content_type: str, answered: str
+) -> None:
+    answer = refusal(ask_a, status, content_type, b"<html>")
+    assert answer == Failed(f"{answered}; that is no node, or a proxy answers for one")
 
 
 def driver(net: Net) -> Driver:
