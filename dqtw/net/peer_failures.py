@@ -37,7 +37,7 @@ def reason(error: BaseException | None) -> str:
             return "the host name cannot be resolved"
         case errors.ConnectionRefusedError():
             return "connection refused"
-        case errors.TimeoutError() | errors.TCPTimedOutError():
+        case errors.TimeoutError() | errors.TCPTimedOutError() | errors.ConnectingCancelledError():
             return "no connection in time"
         case errors.ConnectError():
             return f"cannot connect: {error.args[0] or type(error).__name__}"
