@@ -44,7 +44,7 @@ from dqtw.process.clock import follow_monotonic_time
 from dqtw.process.files import allow_open_files
 from dqtw.process.logs import Log
 from dqtw.process.memory import memory_bytes_max
-from dqtw.process.signals import ExitStatus, on_signal, status_failed, take_over_stopping
+from dqtw.process.signals import ExitStatus, on_signal, outlive, status_failed, take_over_stopping
 from dqtw.rereading import Reread, reread_all
 from dqtw.settings import Settings
 
@@ -225,8 +225,7 @@ class NodeService(Service):
             file.warn_of_readers()
         on_signal(self._reactor, Signals.SIGHUP, lambda: reread_all(files))
         on_signal(self._reactor, Signals.SIGUSR1, self._reopen_log)
-        for number in (Signals.SIGUSR2, Signals.SIGALRM):
-            on_signal(self._reactor, number, partial(_log.info, "{signal} does nothing here", signal=number.name))
+        outlive(self._reactor, lambda name: _log.info("{signal} does nothing here", signal=name))
 
     def _all_doors(self) -> list[Door]:
         return self._doors if self._cluster is None else [*self._doors, self._cluster.door]

@@ -1,8 +1,10 @@
 """Certificates for tests: a root, an authority below it, and servers' certificates that the authority signs."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
 from cryptography import x509
@@ -10,6 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+local_names: Final = (x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")))
 
 
 @frozen
@@ -48,9 +52,9 @@ class Authority:
         root = _sign("root", None, is_authority=True)
         return cls(root, _sign("intermediate", root, is_authority=True))
 
-    def server(self) -> Signed:
-        """A new certificate for localhost."""
-        return _sign("localhost", self.intermediate, is_authority=False)
+    def server(self, *, names: Sequence[x509.GeneralName] = local_names, valid_from_days: float = -1) -> Signed:
+        """A new certificate, for localhost unless other names are given, that is valid for two days."""
+        return _sign("localhost", self.intermediate, names, valid_from_days, is_authority=False)
 
     def write(self, directory: Path, server: Signed) -> Path:
         """Write `privkey.pem`, `cert.pem`, `chain.pem`, `fullchain.pem` and `root.pem`, as ACME clients name them."""
@@ -64,21 +68,27 @@ class Authority:
         return directory
 
 
-def _sign(name: str, issuer: Signed | None, *, is_authority: bool) -> Signed:
+def _sign(
+    name: str,
+    issuer: Signed | None,
+    names: Sequence[x509.GeneralName] = local_names,
+    valid_from_days: float = -1,
+    *,
+    is_authority: bool,
+) -> Signed:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-    certificate = (
+    valid_from = datetime.now(UTC) + timedelta(days=valid_from_days)
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(valid_from)
+        .not_valid_after(valid_from + timedelta(days=2))
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(issuer.key if issuer else key, hashes.SHA256())
     )
-    return Signed(certificate, key)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return Signed(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)

@@ -8,7 +8,7 @@ from attrs import frozen
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,6 +29,8 @@ from dqtw.wire.peer_kinds import bare
 _log = Logger()
 
 grace_s: Final = 0.5  # past the core's own time-out, so that the core judges the silence first
+
+_stopping: Final = "this node is stopping"
 
 AgentOf: TypeAlias = Callable[[HTTPConnectionPool], Any]
 
@@ -86,7 +88,7 @@ class PeerClient:
     def send(self, asking: Asking, answered: Callable[[PeerAnswer], None]) -> None:
         """Send a request; ``answered`` is called once, with the peer's answer or with `Failed`."""
         if self._stopped:
-            answered(Failed("this node is stopping", was_sent=False))
+            answered(Failed(_stopping, was_sent=False))
             return
         asked = Deferred.fromCoroutine(self._ask(self._route(asking.peer), asking))
         asked.addTimeout(asking.timeout_s + grace_s, self._clock)
@@ -174,8 +176,8 @@ class PeerClient:
     def _failed(self, peer_id: str, failure: Failure) -> PeerAnswer:
         self._routes[peer_id].pool.drop_idle()
         # Without a connection nothing was sent.
-        was_sent = not isinstance(failure.value, ConnectError | DNSLookupError | _NotSent)
-        return Failed(bare(reason(failure.value)), was_sent)
+        was_sent = not isinstance(failure.value, ConnectError | ConnectingCancelledError | DNSLookupError | _NotSent)
+        return Failed(_stopping if self._stopped else bare(reason(failure.value)), was_sent)
 
     def _over(
         self, asked: Deferred[PeerAnswer], answer: PeerAnswer, answered: Callable[[PeerAnswer], None]

@@ -17,6 +17,8 @@ from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from typing_extensions import override
 from zope.interface import implementer
 
+from dqtw.net.peer_certificate import CheckedConnections
+
 
 class _AnyName(HostnameEndpoint):
     """An endpoint of a name that is asked of the resolver as it is."""
@@ -54,4 +56,5 @@ class PeerEndpoints:
         if uri.scheme != b"https":
             return endpoint
         checked_name = host.partition("%")[0].rstrip(".")  # certificates know neither zones nor the last dot
-        return wrapClientTLS(self.policy.creatorForNetloc(checked_name.encode("ascii"), uri.port), endpoint)
+        creator = self.policy.creatorForNetloc(checked_name.encode("ascii"), uri.port)
+        return wrapClientTLS(CheckedConnections(creator, checked_name), endpoint)

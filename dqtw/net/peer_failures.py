@@ -5,12 +5,12 @@ from http import HTTPStatus
 from typing import Final
 
 from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import defer
 from twisted.internet import error as errors
 from twisted.web._newclient import ParseError
 
 from dqtw.core.peer_messages import Declined, Failed, Forward, PeerAnswer, PeerRequest
+from dqtw.net.peer_certificate import BadPeerCertificate
 from dqtw.wire import peer
 from dqtw.wire.peer_kinds import bare
 from dqtw.wire.problem import problem_type
@@ -21,6 +21,7 @@ _declining: Final = frozenset(
 )
 _clients_words: Final = ("token", "Bearer")
 _clients_port: Final = "the URL seems to lead to a port for clients, not to --peer-listen"
+_another_server: Final = "that is no node, or a proxy answers for one"
 _not_tls: Final = ("wrong version number", "packet length too long", "http request", "unknown protocol", "record layer")
 
 
@@ -36,12 +37,12 @@ def reason(error: BaseException | None) -> str:
             return "the host name cannot be resolved"
         case errors.ConnectionRefusedError():
             return "connection refused"
-        case errors.TimeoutError() | errors.TCPTimedOutError():
+        case errors.TimeoutError() | errors.TCPTimedOutError() | errors.ConnectingCancelledError():
             return "no connection in time"
         case errors.ConnectError():
             return f"cannot connect: {error.args[0] or type(error).__name__}"
-        case VerificationError():
-            return "TLS failed: the certificate is not for this host name"
+        case BadPeerCertificate():
+            return f"TLS failed: {error}"
         case SSL.Error():
             return _tls_reason(error)
         case errors.ConnectionClosed():
@@ -63,9 +64,8 @@ def refusal(request: PeerRequest, status: int, content_type: str, body: bytes) -
         detail = f"{detail}; {_clients_port}"
     if detail and status in _declining and not isinstance(request, Forward):
         return Declined(bare(detail))
-    return Failed(
-        bare(f"answered {status} {content_type}: {detail}" if detail else f"answered {status} {content_type}")
-    )
+    answered = f"answered {status} {content_type}".rstrip()
+    return Failed(bare(f"{answered}: {detail}" if detail else f"{answered}; {_another_server}"))
 
 
 def _tls_reason(error: SSL.Error) -> str:

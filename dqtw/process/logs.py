@@ -6,6 +6,7 @@ twistd would do that for text, but its file goes on with what log rotation has m
 import json
 import re
 import sys
+from pathlib import Path
 from typing import IO, Any, Final, Literal, cast
 
 from attrs import frozen
@@ -28,7 +29,16 @@ _noise: Final = re.compile(r".* starting on .*|\(.*Port.* Closed\)")
 
 
 class ReopenedFile(LogFile):
-    """A log file, as twistd's: at a million bytes it is renamed, and a new one begun."""
+    """A log file, as twistd's: at a million bytes it is renamed, and a new one begun.
+
+    Each line goes to the end of the file, also if another process has cut it, as logrotate does with `copytruncate`.
+    """
+
+    @override
+    def _openFile(self) -> None:
+        self.closed = False
+        self._file = Path(self.path).open("ab", 0)  # noqa: SIM115 - it stays open
+        self.size = self._file.tell()
 
     @override
     def reopen(self) -> None:
@@ -38,7 +48,7 @@ class ReopenedFile(LogFile):
             OSError: it can't be opened; the file that is open stays in use.
         """
         before = self._file
-        self._openFile()  # type: ignore[no-untyped-call]
+        self._openFile()
         before.close()
 
 

@@ -1,8 +1,8 @@
 """What signals do to a server, and with which status it leaves.
 
-Of those that end a process unless they are handled, log rotation, service managers and terminals send SIGHUP, SIGUSR1,
-SIGUSR2 and SIGQUIT; none of them may take the queue away. SIGPIPE is ignored by Python, SIGTSTP and SIGCONT pause a
-process and let it go on.
+Most signals end a process unless they are handled; none that operators, log rotation, service managers, terminals and
+containers send may take the queue away. SIGPIPE is ignored by Python, SIGTSTP and SIGCONT pause a process and let it go
+on. Those that report a defect or a limit of the process, such as SIGSEGV and SIGXCPU, end it.
 
 Twisted ends a process that was told to stop by sending itself the same signal once more, so that its parent sees
 a death by signal where it waits for status 0. A server that was asked to leave, and left in good order, says 0;
@@ -14,12 +14,24 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Final
 
 from twisted.internet.base import ReactorBase
 
 status_failed: Final = 1
+
+_without_effect: Final = (
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+    signal.SIGPWR,
+    signal.SIGSTKFLT,
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+)
 
 
 def take_over_stopping(reactor: ReactorBase, stop: Callable[[], None]) -> None:
@@ -37,7 +49,19 @@ def take_over_stopping(reactor: ReactorBase, stop: Callable[[], None]) -> None:
             on_signal(reactor, number, stop)
 
 
-def on_signal(reactor: ReactorBase, number: signal.Signals, call: Callable[[], None]) -> None:
+def outlive(reactor: ReactorBase, heard: Callable[[str], None]) -> None:
+    """Let signals that have no meaning here call ``heard`` with their name, in the reactor's thread."""
+    for number in _without_effect:
+        on_signal(reactor, number, partial(heard, _name(number)))
+
+
+def _name(number: int) -> str:
+    if number in (signal.SIGRTMIN, signal.SIGRTMAX) or number < signal.SIGRTMIN:
+        return signal.Signals(number).name
+    return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
+def on_signal(reactor: ReactorBase, number: int, call: Callable[[], None]) -> None:
     """Let a signal call ``call``, in the reactor's thread; one that comes before the reactor runs waits for it."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:

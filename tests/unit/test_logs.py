@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -99,6 +100,16 @@ def test_a_file_that_nobody_moved_goes_on(tmp_path: Path) -> None:
     logger.info("two")
     log.file.close()
     assert [json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines()] == ["one", "two"]
+
+
+def test_a_file_that_another_process_cuts_has_nothing_but_lines(tmp_path: Path) -> None:
+    """As logrotate does with ``copytruncate``."""
+    log = Log.open(str(tmp_path / "log"), "text", daemon=True)
+    log.file.write(b"old\n")
+    os.truncate(tmp_path / "log", 0)
+    log.file.write(b"new\n")
+    log.file.close()
+    assert (tmp_path / "log").read_bytes() == b"new\n"
 
 
 def test_a_file_that_can_not_be_opened_again_leaves_the_one_that_is_open(tmp_path: Path) -> None:

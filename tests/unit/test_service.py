@@ -79,14 +79,12 @@ class Server:
         self.service.open_doors()
 
 
-heeded = (
-    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
-)  # fmt: skip
+changeable = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 @pytest.fixture(autouse=True)
 def signals_stay() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in heeded}
+    before = {number: signal.getsignal(number) for number in changeable}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from twisted.internet.base import ReactorBase
 
-from dqtw.process.signals import on_signal, take_over_stopping
+from dqtw.process.signals import on_signal, outlive, take_over_stopping
 
 
 class FakeReactor:
@@ -26,8 +26,8 @@ class FakeReactor:
 
 @pytest.fixture
 def reactor() -> Iterator[ReactorBase]:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
+    unchangeable = {signal.SIGKILL, signal.SIGSTOP}
+    before = {number: signal.getsignal(number) for number in signal.valid_signals() - unchangeable}
     yield cast(ReactorBase, FakeReactor())
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -73,3 +73,21 @@ def leave_with(status: int) -> subprocess.CompletedProcess[str]:
 def test_a_process_leaves_with_its_own_status_and_after_what_others_do_at_its_end(status: int) -> None:
     ended = leave_with(status)
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, "done\ncleaned up\n", "")
+
+
+def test_a_signal_without_meaning_is_heard_and_ends_nothing(reactor: ReactorBase) -> None:
+    heard: list[str] = []
+    outlive(reactor, heard.append)
+    for number in (signal.SIGUSR2, signal.SIGPWR, signal.SIGRTMIN, signal.SIGRTMIN + 3, signal.SIGRTMAX):
+        signal.raise_signal(number)
+    assert heard == ["SIGUSR2", "SIGPWR", "SIGRTMIN", "SIGRTMIN+3", "SIGRTMAX"]
+
+
+def test_no_signal_from_outside_is_left_that_ends_the_process(reactor: ReactorBase) -> None:
+    """But for those that the service handles itself, and those of defects and limits."""
+    handled = {"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGKILL"}
+    of_defects = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP", "SIGXCPU", "SIGXFSZ"}
+    harmless = {"SIGCHLD", "SIGCONT", "SIGPIPE", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH"}
+    outlive(reactor, lambda name: None)
+    left = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_DFL}
+    assert {signal.Signals(number).name for number in left} <= handled | of_defects | harmless

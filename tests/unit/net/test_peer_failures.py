@@ -1,15 +1,18 @@
 """Why a peer cannot be reached: the words, from real listeners and from what Twisted raises."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import defer, error
+from twisted.internet.address import HostnameAddress
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.web._newclient import ParseError, ResponseNeverReceived
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
 from dqtw.core.commands import Ack
 from dqtw.core.message import MessageId
@@ -20,7 +23,10 @@ from dqtw.driver import Driver
 from dqtw.net.http import BoundedSite
 from dqtw.net.http_limits import HttpLimits
 from dqtw.net.line import LineFactory, LineLimits
-from dqtw.net.peer_failures import reason
+from dqtw.net.peer_certificate import BadPeerCertificate
+from dqtw.net.peer_client import PeerClient
+from dqtw.net.peer_endpoints import PeerEndpoints
+from dqtw.net.peer_failures import reason, refusal
 from dqtw.net.rest import RestDoor
 from tests.unit.net.peer_network import Member, Net, ask, client_on, settings_of, url_of
 
@@ -44,6 +50,7 @@ def never_received(cause: Exception) -> ResponseNeverReceived:
         (error.ConnectionRefusedError(string="Connection refused"), "connection refused"),
         (error.TimeoutError(), "no connection in time"),
         (error.TCPTimedOutError(), "no connection in time"),
+        (error.ConnectingCancelledError(HostnameAddress(b"b", 8081)), "no connection in time"),
         (error.NoRouteError(string="Network is unreachable"), "cannot connect: Network is unreachable"),
         (error.ConnectError(), "cannot connect: ConnectError"),
         (never_received(error.ConnectionDone()), "the connection was closed without an answer"),
@@ -60,7 +67,7 @@ def never_received(cause: Exception) -> ResponseNeverReceived:
         ),
         (SSL.Error(), "TLS failed: the connection was closed"),
         (SSL.SysCallError(-1, "Unexpected EOF"), "TLS failed: the connection was closed"),
-        (never_received(VerificationError(errors=[])), "TLS failed: the certificate is not for this host name"),
+        (never_received(BadPeerCertificate("a certificate has expired")), "TLS failed: a certificate has expired"),
         (
             ParseError("wrong number of parts", b"ERR framing"),
             "the answer is not HTTP: the URL may lead to a port for the line protocol",
@@ -70,6 +77,21 @@ def never_received(cause: Exception) -> ResponseNeverReceived:
 )
 def test_a_failure_has_its_reason_in_words(failure: Exception, words: str) -> None:
     assert reason(failure) == words
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "answered"),
+    [
+        (200, "text/html", "answered 200 text/html"),
+        (301, "", "answered 301"),
+        (502, "text/html", "answered 502 text/html"),
+    ],
+)
+def test_what_another_server_answers_is_told_from_what_nodes_answer(
+    status: int, content_type: str, answered: str
+) -> None:
+    answer = refusal(ask_a, status, content_type, b"<html>")
+    assert answer == Failed(f"{answered}; that is no node, or a proxy answers for one")
 
 
 def driver(net: Net) -> Driver:
@@ -134,6 +156,30 @@ def test_what_cannot_be_sent_for_its_url_was_surely_not_sent(net: Net, url: str)
     assert isinstance(answer, Failed)
     assert not answer.was_sent
     assert answer.why.startswith("the URL cannot be used: ")
+
+
+def test_what_waits_for_a_connection_until_its_time_is_over_was_surely_not_sent() -> None:
+    assert ended_while_connecting(lambda client, clock: clock.advance(5.5)) == [
+        Failed("no connection in time", was_sent=False)
+    ]
+
+
+def test_what_waits_for_a_connection_while_this_node_stops_was_surely_not_sent() -> None:
+    assert ended_while_connecting(lambda client, clock: client.stop()) == [
+        Failed("this node is stopping", was_sent=False)
+    ]
+
+
+def ended_while_connecting(end: Callable[[PeerClient, Any], None]) -> list[PeerAnswer]:
+    """Send a forward to a peer that does not answer the connection; return what comes of it when that is ended."""
+    reactor: Any = MemoryReactorClock()
+    endpoints = PeerEndpoints(reactor, BrowserLikePolicyForHTTPS(), 30.0)
+    client = PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool))
+    answers: list[PeerAnswer] = []
+    client.send(Asking(1, "b", "http://192.0.2.1:8081", forward, 5.0), answers.append)
+    assert not answers
+    end(client, reactor)
+    return answers
 
 
 def test_what_cannot_be_sent_for_its_host_name_was_surely_not_sent(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dqtw.net.tls import BadCertificate, CertificateFiles, PeerAuthorities, ServerCertificate
 from tests.authority import Authority
+from tests.unit.net.peer_handshake import refusal_of
 
 authority = Authority.make()
 
@@ -159,37 +160,17 @@ def test_files_that_can_not_be_used_leave_what_is_in_use(tmp_path: Path, spoil: 
     assert shaken(certificate) == server.serial
 
 
-def accepts(authorities: PeerAuthorities, certificate: ServerCertificate, host: bytes = b"localhost") -> bool:
-    """Shake hands as a node does with an https peer; return True if the peer's certificate was accepted."""
-    clock, outcomes = Clock(), []
-
-    class Ends(Protocol):
-        def connectionLost(self, reason: Any = None) -> None:
-            outcomes.append("lost")
-
-    def make(creator: Any, *, is_client: bool) -> tuple[Any, StringTransport]:
-        wrapped = TLSMemoryBIOFactory(creator, is_client, Factory.forProtocol(Ends), clock=clock)
-        protocol, transport = wrapped.buildProtocol(None), StringTransport()
-        protocol.makeConnection(transport)
-        return protocol, transport
-
-    client, from_client = make(authorities.creatorForNetloc(host, 443), is_client=True)
-    server, from_server = make(certificate, is_client=False)
-    for _ in range(6):
-        for transport, to in ((from_client, server), (from_server, client)):
-            data = transport.value()
-            transport.clear()
-            if data:
-                to.dataReceived(data)
-    return not (outcomes or from_client.disconnecting or from_client.disconnected)
+def accepts(authorities: PeerAuthorities, certificate: ServerCertificate, host: str = "localhost") -> bool:
+    """Return True if a node that trusts these authorities accepts a peer's certificate."""
+    return not refusal_of(certificate, authorities.creatorForNetloc(host.encode(), 443), host)
 
 
 def test_peers_are_checked_against_the_given_authorities(tmp_path: Path) -> None:
     certificate = ServerCertificate(files(authority.write(tmp_path, authority.server())))
     authorities = PeerAuthorities(tmp_path / "root.pem")
     assert accepts(authorities, certificate)
-    assert accepts(authorities, certificate, b"127.0.0.1")
-    assert not accepts(authorities, certificate, b"another.example")
+    assert accepts(authorities, certificate, "127.0.0.1")
+    assert not accepts(authorities, certificate, "another.example")
     (tmp_path / "root.pem").write_bytes(Authority.make().root.pem)
     assert accepts(authorities, certificate)
     authorities.reread()
