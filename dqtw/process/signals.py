@@ -22,16 +22,7 @@ from twisted.internet.base import ReactorBase
 
 status_failed: Final = 1
 
-_without_effect: Final = (
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGVTALRM,
-    signal.SIGPROF,
-    signal.SIGIO,
-    signal.SIGPWR,
-    signal.SIGSTKFLT,
-    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
-)
+_without_effect: Final = ("SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT")
 
 
 def take_over_stopping(reactor: ReactorBase, stop: Callable[[], None]) -> None:
@@ -50,15 +41,21 @@ def take_over_stopping(reactor: ReactorBase, stop: Callable[[], None]) -> None:
 
 
 def outlive(reactor: ReactorBase, heard: Callable[[str], None]) -> None:
-    """Let signals that have no meaning here call ``heard`` with their name, in the reactor's thread."""
-    for number in _without_effect:
-        on_signal(reactor, number, partial(heard, _name(number)))
+    """Let signals that have no meaning here call ``heard`` with their name, in the reactor's thread.
+
+    Systems differ in which of them, and which real-time signals, they have.
+    """
+    for number in signal.valid_signals():
+        name = _name(number)
+        if name in _without_effect or name.startswith("SIGRT"):
+            on_signal(reactor, number, partial(heard, name))
 
 
 def _name(number: int) -> str:
-    if number in (signal.SIGRTMIN, signal.SIGRTMAX) or number < signal.SIGRTMIN:
+    try:
         return signal.Signals(number).name
-    return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    except ValueError:  # Python names only the first and the last of the real-time signals
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 def on_signal(reactor: ReactorBase, number: int, call: Callable[[], None]) -> None:
