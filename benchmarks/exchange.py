@@ -14,15 +14,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from attrs import define, field
 
-from dqtw.core.commands import Ack, Push
-from dqtw.core.effects import Answer, Event, Reply
-from dqtw.core.leaving import Departure
-from dqtw.core.message import MessageId
+from dqtw.core.effects import Answer, Departure, Event, Reply
+from dqtw.core.links.peer_messages import Asking, Failed
+from dqtw.core.model.commands import Ack, Push
+from dqtw.core.model.message import MessageId
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.peer_messages import Asking, Failed
-from dqtw.core.settings import NodeSettings
 from dqtw.process.garbage import collect_seldom
-from dqtw.wire import peer
+from dqtw.wire.peer import protocol as peer
 
 T = TypeVar("T")
 clear_every = 1_000  # effects of commands are taken as often as one read of a socket would

@@ -10,19 +10,19 @@ from attrs import frozen
 from twisted.internet.base import ReactorBase
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
-from dqtw.core.peers import is_encrypted
-from dqtw.doors import Door
+from dqtw.config.options import BadOption
+from dqtw.config.settings import Settings
+from dqtw.config.values import shown, url_key
+from dqtw.core.links.peers import is_encrypted
 from dqtw.driver import Driver
-from dqtw.net.peer_auth import BadSecret, PeerSecret, Signer, Verifier
-from dqtw.net.peer_client import PeerClient
-from dqtw.net.peer_endpoints import PeerEndpoints
-from dqtw.net.peer_limits import peer_http_limits
-from dqtw.net.peer_server import PeerDoor
-from dqtw.net.peer_url import ready_url
+from dqtw.listeners import Door
+from dqtw.net.peer.auth import BadSecret, PeerSecret, Signer, Verifier
+from dqtw.net.peer.client import PeerClient
+from dqtw.net.peer.endpoints import PeerEndpoints
+from dqtw.net.peer.limits import peer_http_limits
+from dqtw.net.peer.server import PeerDoor
+from dqtw.net.peer.url import ready_url
 from dqtw.net.tls import BadCertificate, PeerAuthorities
-from dqtw.options import BadOption
-from dqtw.settings import Settings
-from dqtw.values import shown, url_key
 
 connect_seconds_max: Final = 3.0
 

@@ -13,13 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from dqtw.core.commands import Command, Delivered, GiveBack, Outcome, Success
-from dqtw.core.effects import Answer, Effect, Event, Reply
-from dqtw.core.errors import Refusal
-from dqtw.core.health import Check, Health
-from dqtw.core.leaving import Departure
+from dqtw.core.effects import Answer, Departure, Effect, Event, Reply
+from dqtw.core.links.peer_messages import Asking, PeerAnswer, PeerRequest
+from dqtw.core.model.commands import Command, Delivered, GiveBack, Outcome, Success
+from dqtw.core.model.errors import Refusal
+from dqtw.core.model.health import Check, Health
 from dqtw.core.node import Node
-from dqtw.core.peer_messages import Asking, PeerAnswer, PeerRequest
 
 Ticket: TypeAlias = int
 

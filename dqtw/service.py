@@ -27,26 +27,26 @@ from dqtw.cluster import (
     link_to_peers,
     secret_of,
 )
-from dqtw.core.health import Check
-from dqtw.core.leaving import Departure
+from dqtw.config.options import BadOption
+from dqtw.config.settings import Settings
+from dqtw.core.effects import Departure
+from dqtw.core.model.health import Check
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.settings import NodeSettings
-from dqtw.doors import Door
 from dqtw.driver import Driver
-from dqtw.net.cross_site import CrossSiteGuard
-from dqtw.net.http import BoundedSite
-from dqtw.net.http_limits import HttpLimits
-from dqtw.net.line import LineFactory, LineLimits
-from dqtw.net.rest import RestDoor
+from dqtw.listeners import Door
+from dqtw.net.http.limits import HttpLimits
+from dqtw.net.http.site import BoundedSite
+from dqtw.net.line.factory import LineFactory, LineLimits
+from dqtw.net.rest.api import RestDoor
+from dqtw.net.rest.cross_site import CrossSiteGuard
 from dqtw.net.tokens import BadTokens, Tokens
-from dqtw.options import BadOption
 from dqtw.process.clock import follow_monotonic_time
 from dqtw.process.files import allow_open_files
 from dqtw.process.logs import Log
 from dqtw.process.memory import memory_bytes_max
 from dqtw.process.signals import ExitStatus, on_signal, outlive, status_failed, take_over_stopping
 from dqtw.rereading import Reread, reread_all
-from dqtw.settings import Settings
 
 finish_seconds_max: Final = 5.0
 own_files: Final = 100  # open files of this process that are no client's

@@ -12,13 +12,14 @@ from twisted.internet.base import ReactorBase
 from twisted.python import usage
 from typing_extensions import override
 
-from dqtw import __version__, values
-from dqtw.help import help_text, instead_of_option, instead_of_word
-from dqtw.options import BadOption, Option, options
+from dqtw import __version__
+from dqtw.config import values
+from dqtw.config.help import help_text, instead_of_option, instead_of_word
+from dqtw.config.options import BadOption, Option, options
+from dqtw.config.settings import Settings, read_settings
+from dqtw.config.values import shown
 from dqtw.process.garbage import collect_seldom
 from dqtw.process.logs import Log
-from dqtw.settings import Settings, read_settings
-from dqtw.values import shown
 
 
 def _taker(option: Option) -> Callable[..., None]:

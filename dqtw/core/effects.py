@@ -1,12 +1,12 @@
 """What the core asks of the world around it."""
 
+from enum import Enum
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from dqtw.core.commands import Outcome
-from dqtw.core.leaving import Departure
-from dqtw.core.peer_messages import Asking, PeerAnswer
+from dqtw.core.links.peer_messages import Asking, PeerAnswer
+from dqtw.core.model.commands import Outcome
 
 Level: TypeAlias = Literal["info", "warn"]
 
@@ -39,6 +39,22 @@ class Event:
     what: str
     facts: dict[str, object] = field(factory=dict)
     level: Level = "info"
+
+
+class Status(Enum):
+    """With which status the process exits."""
+
+    DRAINED = 0
+    FENCED = 3
+    ALONE = 4
+
+
+@frozen
+class Departure:
+    """The process may go: its exit status, and how many messages no other node holds as far as it knows."""
+
+    status: Status
+    messages_lost: int
 
 
 Effect: TypeAlias = Answer | Reply | Asking | Event | Departure

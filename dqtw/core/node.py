@@ -10,7 +10,18 @@ from typing import Final
 
 from attrs import evolve
 
-from dqtw.core.commands import (
+from dqtw.core.effects import Answer, Effect, Event, Level, Reply
+from dqtw.core.forwarding.favours import Favours
+from dqtw.core.forwarding.forwarding import Forwarding, forward_timeout_s
+from dqtw.core.forwarding.home import home_of
+from dqtw.core.forwarding.replays import Replays
+from dqtw.core.lifecycle.doubt import Doubt, patience_s
+from dqtw.core.lifecycle.life import Life, Phase
+from dqtw.core.lifecycle.reports import Reports
+from dqtw.core.lifecycle.start import Start
+from dqtw.core.links.peer_messages import Forward, NoSession, Open, PeerAnswer, PeerRequest, Role
+from dqtw.core.links.peers import Peers
+from dqtw.core.model.commands import (
     Ack,
     ById,
     Command,
@@ -25,27 +36,16 @@ from dqtw.core.commands import (
     Touch,
     check_lengths,
 )
-from dqtw.core.doubt import Doubt, patience_s
-from dqtw.core.effects import Answer, Effect, Event, Level, Reply
-from dqtw.core.errors import BadRequest, OwnerDown, Refusal, Starting
-from dqtw.core.exchange import Exchanges
-from dqtw.core.favours import Favours
-from dqtw.core.forwarding import Forwarding, forward_timeout_s
-from dqtw.core.health import Check, Health
-from dqtw.core.held_copy import OwnCopy
-from dqtw.core.holder import Holder
-from dqtw.core.home import home_of
-from dqtw.core.incarnation import fresh_incarnation, random_bytes
-from dqtw.core.life import Life, Phase
-from dqtw.core.message import MessageId
-from dqtw.core.owner import Owner
-from dqtw.core.peer_messages import Forward, NoSession, Open, PeerAnswer, PeerRequest, Role
-from dqtw.core.peers import Peers
-from dqtw.core.queue import unknown
-from dqtw.core.replays import Replays
-from dqtw.core.reports import Reports
-from dqtw.core.settings import NodeSettings
-from dqtw.core.start import Start
+from dqtw.core.model.errors import BadRequest, OwnerDown, Refusal, Starting
+from dqtw.core.model.health import Check, Health
+from dqtw.core.model.incarnation import fresh_incarnation, random_bytes
+from dqtw.core.model.message import MessageId
+from dqtw.core.model.settings import NodeSettings
+from dqtw.core.queue.owner import Owner
+from dqtw.core.queue.queue import unknown
+from dqtw.core.replication.exchange import Exchanges
+from dqtw.core.replication.held_copy import OwnCopy
+from dqtw.core.replication.holder import Holder
 from dqtw.core.stats import node_health, node_stats
 
 look_again_s: Final = 0.25  # how often conditions that no event announces are looked at, in a cluster

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dqtw import __version__
-from dqtw.core.commands import State
-from dqtw.core.errors import Full, TooLarge, Unreplicated
-from dqtw.core.health import Check, Health, Wait
-from dqtw.core.held_copy import HeldCopy
-from dqtw.core.life import Phase
-from dqtw.core.opener import Opener
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.model.commands import State
+from dqtw.core.model.errors import Full, TooLarge, Unreplicated
+from dqtw.core.model.health import Check, Health, Wait
+from dqtw.core.replication.held_copy import HeldCopy
+from dqtw.core.replication.opener import Opener
 
 if TYPE_CHECKING:
     from dqtw.core.node import Node

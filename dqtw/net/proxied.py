@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import directlyProvides, implementer
 
-from dqtw.core.errors import Framing, RequestTimeout
+from dqtw.core.model.errors import Framing, RequestTimeout
 from dqtw.driver import Clock
 from dqtw.net.time_limit import TimeLimit
 from dqtw.wire.proxy_header import ProxyHeader

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dqtw.core.errors import Framing
+from dqtw.core.model.errors import Framing
 from dqtw.wire.proxy_header import v1_start
 
 tls_handshake: Final = b"\x16"  # the first byte of a TLS client

@@ -7,7 +7,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from dqtw.core.errors import Framing
+from dqtw.core.model.errors import Framing
 
 v1_bytes_max: Final = 107  # its CRLF included
 v1_start: Final = b"PROXY "

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from dqtw.core.commands import Get
-from dqtw.core.errors import BadRequest, quote
-from dqtw.core.message import content_type_chars_max, key_chars_max
+from dqtw.core.model.commands import Get
+from dqtw.core.model.errors import BadRequest, quote
+from dqtw.core.model.message import content_type_chars_max, key_chars_max
 
 seconds_chars_max: Final = 32
 

@@ -11,7 +11,7 @@ from tests.cluster.patched import patched_twistd
 from tests.process.node import twistd
 
 answers_at_once = """
-from dqtw.core.commit import Pushes
+from dqtw.core.replication.commit import Pushes
 
 assert callable(Pushes._is_committed)
 Pushes._is_committed = lambda pushes, pending: True

@@ -122,7 +122,7 @@ def test_another_cluster_keeps_a_node_out(cluster_of: Callable[..., Cluster]) ->
 
 
 speaks_another_version = """
-from dqtw.wire import peer
+from dqtw.wire.peer import protocol as peer
 
 peer.version = 2
 peer.path_prefix = "/peer/v2/"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dqtw.options import options
+from dqtw.config.options import options
 from tests.packaging.tree import copy_of_the_tree, fresh_environment, run
 from tests.process.node import Nodes
 

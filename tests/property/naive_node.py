@@ -4,8 +4,8 @@ from typing import TypeAlias
 
 from attrs import define
 
-from dqtw.core.commands import Get, Push, State
-from dqtw.core.settings import NodeSettings
+from dqtw.core.model.commands import Get, Push, State
+from dqtw.core.model.settings import NodeSettings
 
 Answer: TypeAlias = tuple[object, ...]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqtw.core.copy import Copy, Digest, owed
-from dqtw.core.id_set import Dot, IdSet
-from dqtw.core.message import Message, MessageId
+from dqtw.core.model.copy import Copy, Digest, owed
+from dqtw.core.model.id_set import Dot, IdSet
+from dqtw.core.model.message import Message, MessageId
 
 incarnations = ["01HF0000000000000000000000", "01HF0000000000000000000001", "01HF0000000000000000000002"]
 ids = st.builds(MessageId, st.just("q"), st.sampled_from(incarnations), st.integers(1, 15))

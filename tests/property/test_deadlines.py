@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqtw.core.deadlines import Deadlines
+from dqtw.core.model.deadlines import Deadlines
 
 keys = st.integers(0, 4)
 moments = st.integers(0, 20).map(float)

@@ -10,11 +10,11 @@ from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dqtw.core.copy import Copy, owed
-from dqtw.core.id_set import Dot, IdSet
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Put
-from dqtw.core.session import Chunk, Session
+from dqtw.core.links.peer_messages import Put
+from dqtw.core.model.copy import Copy, owed
+from dqtw.core.model.id_set import Dot, IdSet
+from dqtw.core.model.message import Message, MessageId
+from dqtw.core.replication.session import Chunk, Session
 
 incarnations = ["01HF0000000000000000000000", "01HF0000000000000000000001", "01HF0000000000000000000002"]
 ids = st.builds(MessageId, st.just("q"), st.sampled_from(incarnations), st.integers(1, 12))

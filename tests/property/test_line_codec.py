@@ -6,12 +6,12 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqtw.core.commands import Ack, Get, Nack, Push, Touch
-from dqtw.core.errors import Framing, Refusal
-from dqtw.core.message import MessageId, Receipt
-from dqtw.wire.line import LineParser
-from dqtw.wire.line_requests import Auth, Request, Simple
-from dqtw.wire.line_words import decode_value, encode_value, split_words
+from dqtw.core.model.commands import Ack, Get, Nack, Push, Touch
+from dqtw.core.model.errors import Framing, Refusal
+from dqtw.core.model.message import MessageId, Receipt
+from dqtw.wire.line.parser import LineParser
+from dqtw.wire.line.requests import Auth, Request, Simple
+from dqtw.wire.line.words import decode_value, encode_value, split_words
 from dqtw.wire.values import format_seconds, parse_content_type, parse_key, parse_seconds
 
 body_bytes_max = 50

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqtw.core.copy import Copy
-from dqtw.core.id_set import IdSet
-from dqtw.core.message import MessageId
-from dqtw.core.needed import Needed
-from dqtw.core.session import Session
+from dqtw.core.model.copy import Copy
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import MessageId
+from dqtw.core.replication.needed import Needed
+from dqtw.core.replication.session import Session
 
 incarnation = "01HF0000000000000000000000"
 numbers = st.frozensets(st.integers(1, 12), max_size=6)

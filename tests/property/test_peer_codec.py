@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqtw.core import commands as c
-from dqtw.core import peer_messages as m
-from dqtw.core.copy import Digest
-from dqtw.core.errors import PeerFault, Refusal
-from dqtw.core.id_set import IdSet
-from dqtw.core.keys import KeyRecord
-from dqtw.core.message import Message, MessageId, Receipt, number_max
-from dqtw.core.settings import SharedSettings
-from dqtw.wire import peer
-from dqtw.wire.peer_commands import _refusal_types
-from dqtw.wire.peer_kinds import prose_chars_max
+from dqtw.core.links import peer_messages as m
+from dqtw.core.model import commands as c
+from dqtw.core.model.copy import Digest
+from dqtw.core.model.errors import PeerFault, Refusal
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.keys import KeyRecord
+from dqtw.core.model.message import Message, MessageId, Receipt, number_max
+from dqtw.core.model.settings import SharedSettings
+from dqtw.wire.peer import protocol as peer
+from dqtw.wire.peer.commands import _refusal_types
+from dqtw.wire.peer.kinds import prose_chars_max
 
 queue = "queue-1"
 names = st.from_regex(r"[A-Za-z0-9_-]{1,63}", fullmatch=True)

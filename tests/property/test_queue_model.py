@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dqtw.core.commands import (
+from dqtw.core.model.commands import (
     Ack,
     Command,
     Delivered,
@@ -20,9 +20,9 @@ from dqtw.core.commands import (
     State,
     Touch,
 )
-from dqtw.core.errors import Refusal
-from dqtw.core.message import MessageId, Receipt
-from dqtw.core.settings import NodeSettings
+from dqtw.core.model.errors import Refusal
+from dqtw.core.model.message import MessageId, Receipt
+from dqtw.core.model.settings import NodeSettings
 from tests.property.naive_node import Answer, NaiveNode
 from tests.unit.core.world import World
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dqtw.core.errors import PeerFault
-from dqtw.core.id_set import IdSet
-from dqtw.core.message import MessageId, number_max
-from dqtw.core.ranges import Ranges
+from dqtw.core.model.errors import PeerFault
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import MessageId, number_max
+from dqtw.core.model.ranges import Ranges
 
 numbers = st.integers(1, 30)
 number_sets = st.frozensets(numbers)

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqtw.core.commands import Ack, Delivered, Delivery, Get, Push
-from dqtw.core.errors import Refusal
-from dqtw.core.message import Message, MessageId, Receipt
-from dqtw.net.cross_site import is_loopback_host, is_origin_of
-from dqtw.net.http_head import check_framing, check_header_line, check_host, origin_form, path_segments
-from dqtw.wire import rest, rest_batch
-from dqtw.wire.problem import problem
-from dqtw.wire.rest_head import check_headers
+from dqtw.core.model.commands import Ack, Delivered, Delivery, Get, Push
+from dqtw.core.model.errors import Refusal
+from dqtw.core.model.message import Message, MessageId, Receipt
+from dqtw.net.http.head import check_framing, check_header_line, check_host, origin_form, path_segments
+from dqtw.net.rest.cross_site import is_loopback_host, is_origin_of
+from dqtw.wire.rest import batch as rest_batch
+from dqtw.wire.rest import single as rest
+from dqtw.wire.rest.head import check_headers
+from dqtw.wire.rest.problem import problem
 from dqtw.wire.values import parse_get
 
 message_ids = st.builds(

@@ -1,11 +1,8 @@
 """Safety: what must hold after each turn of each process."""
 
-from dqtw.core.commands import Ack, Complete, Delivered, Get, Inspect, Nack, Outcome, Outcomes, Push, Pushed, Touch
-from dqtw.core.effects import Answer, Effect, Reply
-from dqtw.core.leaving import Departure
-from dqtw.core.life import Phase
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import (
+from dqtw.core.effects import Answer, Departure, Effect, Reply
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import (
     Applied,
     Asking,
     Delta,
@@ -17,6 +14,20 @@ from dqtw.core.peer_messages import (
     PeerAnswer,
     Role,
 )
+from dqtw.core.model.commands import (
+    Ack,
+    Complete,
+    Delivered,
+    Get,
+    Inspect,
+    Nack,
+    Outcome,
+    Outcomes,
+    Push,
+    Pushed,
+    Touch,
+)
+from dqtw.core.model.message import Message, MessageId
 from tests.simulation.clients import Call
 from tests.simulation.clock import Clock
 from tests.simulation.copies import Change, CopyWatch

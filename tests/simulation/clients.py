@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import define
 
-from dqtw.core.commands import (
+from dqtw.core.model.commands import (
     Ack,
     Command,
     Delivered,
@@ -22,8 +22,8 @@ from dqtw.core.commands import (
     Pushed,
     Touch,
 )
-from dqtw.core.errors import KeyReused, LeaseLost, Unknown
-from dqtw.core.message import MessageId
+from dqtw.core.model.errors import KeyReused, LeaseLost, Unknown
+from dqtw.core.model.message import MessageId
 from tests.simulation.clock import Clock
 from tests.simulation.process import Process
 from tests.simulation.scenario import Scenario

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from attrs import define
 
-from dqtw.core.copy import Copy
-from dqtw.core.id_set import IdSet
-from dqtw.core.message import Message, MessageId
+from dqtw.core.model.copy import Copy
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import Message, MessageId
 from tests.simulation.process import Process
 from tests.simulation.trace import short
 from tests.simulation.violation import require

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from dqtw.core.commands import Delivered, Delivery, Get, State
-from dqtw.core.message import MessageId
+from dqtw.core.model.commands import Delivered, Delivery, Get, State
+from dqtw.core.model.message import MessageId
 from tests.simulation.leases import Leases
 from tests.simulation.ledger import Fate, Ledger
 from tests.simulation.network import Network

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from dqtw.core.life import Phase
+from dqtw.core.lifecycle.life import Phase
 from tests.simulation.clients import wire_s
 from tests.simulation.network import Cut, Storm
 from tests.simulation.process import Process

@@ -4,9 +4,9 @@ from collections import Counter
 
 from attrs import define
 
-from dqtw.core.commands import Complete, Delivery, Done, Get, GiveBack, Inspected, Nack, Outcome, State, Touch
-from dqtw.core.errors import LeaseLost
-from dqtw.core.message import MessageId, Receipt
+from dqtw.core.model.commands import Complete, Delivery, Done, Get, GiveBack, Inspected, Nack, Outcome, State, Touch
+from dqtw.core.model.errors import LeaseLost
+from dqtw.core.model.message import MessageId, Receipt
 from tests.simulation.process import Process
 from tests.simulation.trace import short
 from tests.simulation.violation import require

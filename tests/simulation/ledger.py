@@ -2,7 +2,7 @@
 
 from attrs import define, field
 
-from dqtw.core.message import Message, MessageId
+from dqtw.core.model.message import Message, MessageId
 from tests.simulation.process import Process
 from tests.simulation.trace import short
 from tests.simulation.violation import Violation, require

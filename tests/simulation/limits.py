@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dqtw.core import copy, held_copy, holder, session
-from dqtw.core.copy import Copy
-from dqtw.core.session import Session
+from dqtw.core.model import copy
+from dqtw.core.model.copy import Copy
+from dqtw.core.replication import held_copy, holder, session
+from dqtw.core.replication.session import Session
 from tests.simulation.scenario import Limits
 
 

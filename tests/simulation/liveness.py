@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sized
 from random import Random
 from typing import TypeAlias
 
-from dqtw.core.commands import Ack, Delivered, Done, Get, Outcome
-from dqtw.core.life import Phase
-from dqtw.core.message import MessageId
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.model.commands import Ack, Delivered, Done, Get, Outcome
+from dqtw.core.model.message import MessageId
 from tests.simulation.copies import copy_of
 from tests.simulation.faults import Faults
 from tests.simulation.process import Process

@@ -2,9 +2,9 @@
 
 from math import inf
 
-from dqtw.core.leaving import Departure, Status
-from dqtw.core.life import Phase
-from dqtw.core.peer_messages import Failed, PeerAnswer
+from dqtw.core.effects import Departure, Status
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import Failed, PeerAnswer
 from tests.simulation.clock import Clock
 from tests.simulation.copies import knows_removed
 from tests.simulation.ledger import Fate, Ledger

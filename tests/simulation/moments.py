@@ -3,8 +3,8 @@
 Chance seldom brings a client in just then, so the clients are told of them.
 """
 
-from dqtw.core.life import Phase
-from dqtw.core.message import MessageId
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.model.message import MessageId
 from tests.simulation.process import Process
 
 

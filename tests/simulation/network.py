@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import define, frozen
 
-from dqtw.core.peer_messages import Asking, Declined, Failed, PeerAnswer
+from dqtw.core.links.peer_messages import Asking, Declined, Failed, PeerAnswer
 from tests.simulation.clock import Clock
 from tests.simulation.process import Process
 from tests.simulation.scenario import Weather

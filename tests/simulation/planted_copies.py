@@ -4,19 +4,19 @@ from typing import Any
 
 from attrs import evolve
 
-from dqtw.core.commit import Pushes, Removals
-from dqtw.core.copy import Copy, Digest, Owed
-from dqtw.core.errors import Full, Unreplicated
-from dqtw.core.held_copy import Admission, HeldCopy
-from dqtw.core.id_set import IdSet
-from dqtw.core.intake import Intake
-from dqtw.core.links import Links
-from dqtw.core.opener import Opener, Stage
-from dqtw.core.owner import Owner
-from dqtw.core.peer_messages import Failed, Role
-from dqtw.core.peers import Peer
-from dqtw.core.queue import Queue
-from dqtw.core.session import Session
+from dqtw.core.links.peer_messages import Failed, Role
+from dqtw.core.links.peers import Peer
+from dqtw.core.model.copy import Copy, Digest, Owed
+from dqtw.core.model.errors import Full, Unreplicated
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.queue.intake import Intake
+from dqtw.core.queue.owner import Owner
+from dqtw.core.queue.queue import Queue
+from dqtw.core.replication.commit import Pushes, Removals
+from dqtw.core.replication.held_copy import Admission, HeldCopy
+from dqtw.core.replication.links import Links
+from dqtw.core.replication.opener import Opener, Stage
+from dqtw.core.replication.session import Session
 from tests.simulation.planting import Patch, nothing, planted, yes
 
 # Rule 1: a waiting push is live.

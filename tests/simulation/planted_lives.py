@@ -6,23 +6,24 @@ from typing import Any
 from attrs import evolve
 
 from dqtw.core import node
-from dqtw.core.commands import Ack, Delivered, Get
-from dqtw.core.errors import OwnerDown
-from dqtw.core.exchange import Exchanges
-from dqtw.core.forwarding import Forwarding
-from dqtw.core.held_copy import HeldCopy
-from dqtw.core.holder import Holder
-from dqtw.core.keys import KeyMemory
-from dqtw.core.leaving import Departure, Drain, HandOver, Status
-from dqtw.core.life import Life
-from dqtw.core.links import Links
+from dqtw.core.effects import Departure, Status
+from dqtw.core.forwarding.forwarding import Forwarding
+from dqtw.core.forwarding.replays import ReplayWindow
+from dqtw.core.lifecycle.leaving import Drain, HandOver
+from dqtw.core.lifecycle.life import Life
+from dqtw.core.lifecycle.start import Start
+from dqtw.core.links.peer_messages import Asked, Failed
+from dqtw.core.links.peers import Peer, Peers
+from dqtw.core.model.commands import Ack, Delivered, Get
+from dqtw.core.model.errors import OwnerDown
+from dqtw.core.model.keys import KeyMemory
 from dqtw.core.node import Node
-from dqtw.core.owner import Owner
-from dqtw.core.peer_messages import Asked, Failed
-from dqtw.core.peers import Peer, Peers
-from dqtw.core.queue import Queue
-from dqtw.core.replays import ReplayWindow
-from dqtw.core.start import Start
+from dqtw.core.queue.owner import Owner
+from dqtw.core.queue.queue import Queue
+from dqtw.core.replication.exchange import Exchanges
+from dqtw.core.replication.held_copy import HeldCopy
+from dqtw.core.replication.holder import Holder
+from dqtw.core.replication.links import Links
 from tests.simulation.planting import Patch, no, nothing, planted, yes
 
 # Rule 9: start.

@@ -5,8 +5,8 @@ from random import Random
 from typing import Protocol
 
 from dqtw.core.effects import Effect
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.settings import NodeSettings
 from tests.simulation.clock import Clock
 from tests.simulation.violation import Violation
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
-from dqtw.core.commands import (
+from dqtw.core.forwarding.home import home_of
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import Asking, Forward
+from dqtw.core.model.commands import (
     Ack,
     Batch,
     Command,
@@ -20,11 +23,18 @@ from dqtw.core.commands import (
     Pushed,
     Touch,
 )
-from dqtw.core.errors import Full, KeyReused, LeaseLost, OwnerDown, Refusal, TooLarge, Uncertain, Unknown, Unreplicated
-from dqtw.core.home import home_of
-from dqtw.core.life import Phase
-from dqtw.core.message import MessageId
-from dqtw.core.peer_messages import Asking, Forward
+from dqtw.core.model.errors import (
+    Full,
+    KeyReused,
+    LeaseLost,
+    OwnerDown,
+    Refusal,
+    TooLarge,
+    Uncertain,
+    Unknown,
+    Unreplicated,
+)
+from dqtw.core.model.message import MessageId
 from tests.simulation.copies import CopyWatch, knows_removed
 from tests.simulation.deliveries import Deliveries
 from tests.simulation.ledger import Fate, Ledger

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from attrs import define
 
-from dqtw.core.commands import Ack, Batch, Command, Complete, Forwardable, Get
-from dqtw.core.message import MessageId
-from dqtw.core.peer_messages import Forward
+from dqtw.core.links.peer_messages import Forward
+from dqtw.core.model.commands import Ack, Batch, Command, Complete, Forwardable, Get
+from dqtw.core.model.message import MessageId
 from tests.simulation.process import Process
 
 

@@ -1,6 +1,6 @@
 """The bound: nothing is taken in when there is no room, and nobody is told that there is none when there is."""
 
-from dqtw.core.commands import Push
+from dqtw.core.model.commands import Push
 from tests.simulation.ledger import Fate
 from tests.simulation.moments import needed
 from tests.simulation.process import Process

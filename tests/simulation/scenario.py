@@ -4,8 +4,9 @@ from random import Random
 
 from attrs import frozen
 
-from dqtw.core import copy, session
-from dqtw.core.settings import NodeSettings
+from dqtw.core.model import copy
+from dqtw.core.model.settings import NodeSettings
+from dqtw.core.replication import session
 
 letters = "abcde"
 

@@ -4,26 +4,7 @@ from collections import Counter
 from hashlib import blake2b
 from typing import Protocol
 
-from dqtw.core.commands import (
-    Ack,
-    Batch,
-    Complete,
-    Delivered,
-    Forwardable,
-    Get,
-    GiveBack,
-    Inspect,
-    Nack,
-    Outcome,
-    Outcomes,
-    Push,
-    Pushed,
-    Touch,
-)
-from dqtw.core.errors import Refusal
-from dqtw.core.id_set import IdSet
-from dqtw.core.message import MessageId
-from dqtw.core.peer_messages import (
+from dqtw.core.links.peer_messages import (
     Applied,
     Ask,
     Asked,
@@ -43,6 +24,25 @@ from dqtw.core.peer_messages import (
     PeerAnswer,
     PeerRequest,
 )
+from dqtw.core.model.commands import (
+    Ack,
+    Batch,
+    Complete,
+    Delivered,
+    Forwardable,
+    Get,
+    GiveBack,
+    Inspect,
+    Nack,
+    Outcome,
+    Outcomes,
+    Push,
+    Pushed,
+    Touch,
+)
+from dqtw.core.model.errors import Refusal
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import MessageId
 
 
 class Time(Protocol):

@@ -3,10 +3,9 @@
 from functools import partial
 from random import Random
 
-from dqtw.core.effects import Answer, Effect, Event, Reply
-from dqtw.core.leaving import Departure, Status
-from dqtw.core.life import Phase
-from dqtw.core.peer_messages import Asking
+from dqtw.core.effects import Answer, Departure, Effect, Event, Reply, Status
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import Asking
 from tests.simulation.checker import Checker
 from tests.simulation.clients import Clients, Doors
 from tests.simulation.clock import Clock

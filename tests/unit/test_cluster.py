@@ -12,9 +12,9 @@ from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dqtw.cluster import address_of
-from dqtw.doors import Door
-from dqtw.options import BadOption
-from dqtw.settings import Settings, read_settings
+from dqtw.config.options import BadOption
+from dqtw.config.settings import Settings, read_settings
+from dqtw.listeners import Door
 
 plain = cast(IProtocolFactory, Factory())
 tls = TLSMemoryBIOFactory(CertificateOptions(), False, plain)

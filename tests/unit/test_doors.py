@@ -11,9 +11,9 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor
 
-from dqtw import doors
-from dqtw.doors import Door
-from dqtw.options import BadOption
+from dqtw import listeners as doors
+from dqtw.config.options import BadOption
+from dqtw.listeners import Door
 
 
 @define

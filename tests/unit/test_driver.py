@@ -11,7 +11,7 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 from typing_extensions import override
 
-from dqtw.core.commands import (
+from dqtw.core.model.commands import (
     Ack,
     Command,
     Delivered,
@@ -25,11 +25,11 @@ from dqtw.core.commands import (
     State,
     Success,
 )
-from dqtw.core.errors import Draining, Full, Refusal, Unknown
-from dqtw.core.health import Check
-from dqtw.core.message import MessageId
+from dqtw.core.model.errors import Draining, Full, Refusal, Unknown
+from dqtw.core.model.health import Check
+from dqtw.core.model.message import MessageId
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.settings import NodeSettings
 from dqtw.driver import Driver, timer_seconds_max
 
 

@@ -13,9 +13,9 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactor
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from dqtw.endpoints import TlsEndpoint, endpoint_of, why
+from dqtw.config.endpoints import TlsEndpoint, endpoint_of, why
+from dqtw.config.options import BadOption
 from dqtw.net.unix_socket import UnixEndpoint
-from dqtw.options import BadOption
 from tests.authority import Authority
 
 

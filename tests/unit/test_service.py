@@ -17,18 +17,18 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
-from dqtw.core.commands import Get, Push
-from dqtw.core.errors import Draining
-from dqtw.core.health import Check
+from dqtw.config.options import BadOption
+from dqtw.config.settings import read_settings
+from dqtw.core.model.commands import Get, Push
+from dqtw.core.model.errors import Draining
+from dqtw.core.model.health import Check
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.settings import NodeSettings
-from dqtw.doors import Door
 from dqtw.driver import Driver
-from dqtw.options import BadOption
+from dqtw.listeners import Door
 from dqtw.process.logs import Log
 from dqtw.process.signals import ExitStatus
 from dqtw.service import NodeService, build_service
-from dqtw.settings import read_settings
 from tests.authority import Authority
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dqtw import values
-from dqtw.core.settings import NodeSettings
-from dqtw.options import BadOption, options
-from dqtw.settings import Settings, read_settings
+from dqtw.config import values
+from dqtw.config.options import BadOption, options
+from dqtw.config.settings import Settings, read_settings
+from dqtw.core.model.settings import NodeSettings
 
 
 def read(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dqtw.help import instead_of_option
-from dqtw.options import options
+from dqtw.config.help import instead_of_option
+from dqtw.config.options import options
 from dqtw.tap import Options
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dqtw.options import options
-from dqtw.settings import Settings, read_settings
+from dqtw.config.options import options
+from dqtw.config.settings import Settings, read_settings
 from tests.process.docs.blocks import Block, blocks
 from tests.process.docs.place import Place
 from tests.process.node import twistd

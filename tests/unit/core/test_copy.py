@@ -1,8 +1,8 @@
 """A copy of a queue: what it holds, what it has seen, and what that says of the rest. Its laws are property tests."""
 
-from dqtw.core.copy import Copy, Owed, incarnations_kept, owed
-from dqtw.core.id_set import IdSet
-from dqtw.core.message import Message, MessageId
+from dqtw.core.model.copy import Copy, Owed, incarnations_kept, owed
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import Message, MessageId
 
 FIRST, SECOND = "01HF0000000000000000000000", "01HF0000000000000000000001"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dqtw.core.deadlines import Deadlines
+from dqtw.core.model.deadlines import Deadlines
 
 
 def test_what_is_due_comes_in_the_order_in_which_it_fell_due() -> None:

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from dqtw.core.incarnation import fresh_incarnation, random_bytes
-from dqtw.core.message import is_incarnation
+from dqtw.core.model.incarnation import fresh_incarnation, random_bytes
+from dqtw.core.model.message import is_incarnation
 
 NOW = 1_700_000_000_000
 rand = Random(7)

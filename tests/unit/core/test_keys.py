@@ -2,10 +2,10 @@
 
 import pytest
 
-from dqtw.core import keys
-from dqtw.core.errors import KeyReused
-from dqtw.core.keys import KeyMemory, KeyRecord, body_digest
-from dqtw.core.message import Message, MessageId
+from dqtw.core.model import keys
+from dqtw.core.model.errors import KeyReused
+from dqtw.core.model.keys import KeyMemory, KeyRecord, body_digest
+from dqtw.core.model.message import Message, MessageId
 
 INCARNATION = "01HF0000000000000000000000"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dqtw.core.errors import BadRequest
-from dqtw.core.message import (
+from dqtw.core.model.errors import BadRequest
+from dqtw.core.model.message import (
     Message,
     MessageId,
     Receipt,

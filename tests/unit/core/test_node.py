@@ -6,11 +6,11 @@ from typing import cast
 
 import pytest
 
-from dqtw.core.commands import Ack, Command, Delivered, Done, Get, GiveBack, Inspect, Nack, Push, State, Touch
-from dqtw.core.errors import BadRequest
-from dqtw.core.health import Check
-from dqtw.core.message import Receipt
-from dqtw.core.settings import NodeSettings
+from dqtw.core.model.commands import Ack, Command, Delivered, Done, Get, GiveBack, Inspect, Nack, Push, State, Touch
+from dqtw.core.model.errors import BadRequest
+from dqtw.core.model.health import Check
+from dqtw.core.model.message import Receipt
+from dqtw.core.model.settings import NodeSettings
 from tests.unit.core.world import World, code, expect
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dqtw.core import keys
-from dqtw.core.commands import (
+from dqtw.core.model import keys
+from dqtw.core.model.commands import (
     Ack,
     Delivered,
     Done,
@@ -19,8 +19,8 @@ from dqtw.core.commands import (
     get_count_max,
     wait_max_s,
 )
-from dqtw.core.message import MessageId, Receipt
-from dqtw.core.settings import NodeSettings
+from dqtw.core.model.message import MessageId, Receipt
+from dqtw.core.model.settings import NodeSettings
 from tests.unit.core.world import World, code, expect, stale
 
 HALF_A_GIB = 2**29

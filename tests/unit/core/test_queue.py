@@ -2,11 +2,11 @@
 
 import pytest
 
-from dqtw.core.commands import Delivery, State
-from dqtw.core.copy import Copy
-from dqtw.core.errors import Full, LeaseLost, TooLarge, Unknown
-from dqtw.core.message import Message, MessageId
-from dqtw.core.queue import Queue
+from dqtw.core.model.commands import Delivery, State
+from dqtw.core.model.copy import Copy
+from dqtw.core.model.errors import Full, LeaseLost, TooLarge, Unknown
+from dqtw.core.model.message import Message, MessageId
+from dqtw.core.queue.queue import Queue
 
 OLD, NEW = "01HF0000000000000000000000", "01HF0000000000000000000001"
 

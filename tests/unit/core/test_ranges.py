@@ -2,10 +2,10 @@
 
 import pytest
 
-from dqtw.core.errors import PeerFault
-from dqtw.core.id_set import IdSet
-from dqtw.core.message import MessageId, number_max
-from dqtw.core.ranges import Ranges
+from dqtw.core.model.errors import PeerFault
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import MessageId, number_max
+from dqtw.core.model.ranges import Ranges
 
 FIRST, SECOND, THIRD = (f"01HF000000000000000000000{n}" for n in range(3))
 

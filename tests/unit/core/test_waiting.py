@@ -2,7 +2,7 @@
 
 from time import perf_counter
 
-from dqtw.core.waiting import Waiter, WaitingLine
+from dqtw.core.queue.waiting import Waiter, WaitingLine
 
 
 def line(*tickets: int, until: float = 10.0) -> WaitingLine[str]:

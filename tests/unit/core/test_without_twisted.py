@@ -18,9 +18,9 @@ for package in (dqtw.core, dqtw.wire):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
 
-from dqtw.core.commands import Ack, Delivered, Done, Get, Push, Pushed
+from dqtw.core.model.commands import Ack, Delivered, Done, Get, Push, Pushed
 from dqtw.core.node import Node
-from dqtw.core.settings import NodeSettings
+from dqtw.core.model.settings import NodeSettings
 
 node = Node(0.0, NodeSettings(), lambda count: b"e" * count, 0)
 

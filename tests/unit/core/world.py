@@ -3,7 +3,8 @@
 from random import Random
 from typing import TypeVar
 
-from dqtw.core.commands import (
+from dqtw.core.effects import Answer
+from dqtw.core.model.commands import (
     Ack,
     Command,
     Delivered,
@@ -17,12 +18,11 @@ from dqtw.core.commands import (
     Pushed,
     State,
 )
-from dqtw.core.effects import Answer
-from dqtw.core.errors import Refusal
-from dqtw.core.message import MessageId, Receipt
+from dqtw.core.model.errors import Refusal
+from dqtw.core.model.message import MessageId, Receipt
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.owner import Owner
-from dqtw.core.settings import NodeSettings
+from dqtw.core.queue.owner import Owner
 
 wall_ms = 1_700_000_000_000
 

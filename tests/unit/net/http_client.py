@@ -13,14 +13,14 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
+from dqtw.core.links.peer_messages import Asking, Failed, PeerAnswer
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.peer_messages import Asking, Failed, PeerAnswer
-from dqtw.core.settings import NodeSettings
 from dqtw.driver import Driver
-from dqtw.net.cross_site import CrossSiteGuard
-from dqtw.net.http import BoundedSite
-from dqtw.net.http_limits import HttpLimits
-from dqtw.net.rest import RestDoor
+from dqtw.net.http.limits import HttpLimits
+from dqtw.net.http.site import BoundedSite
+from dqtw.net.rest.api import RestDoor
+from dqtw.net.rest.cross_site import CrossSiteGuard
 
 buffer_bytes_max = 64 * 1024  # as in Twisted's own transports
 

@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.settings import NodeSettings
 from dqtw.driver import Driver
-from dqtw.net.line import LineFactory
-from dqtw.net.line_limits import LineLimits
+from dqtw.net.line.factory import LineFactory
+from dqtw.net.line.limits import LineLimits
 
 buffer_bytes_max = 64 * 1024  # as in Twisted's own transports
 

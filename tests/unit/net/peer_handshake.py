@@ -9,7 +9,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from dqtw.net.peer_certificate import CheckedConnections
+from dqtw.net.peer.certificate import CheckedConnections
 from dqtw.net.tls import ServerCertificate
 
 

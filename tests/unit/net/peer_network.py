@@ -15,18 +15,18 @@ from twisted.web.client import Agent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from dqtw.core.calls import call_timeout_s
-from dqtw.core.commands import Command, Outcome
-from dqtw.core.life import Phase
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.calls import call_timeout_s
+from dqtw.core.links.peer_messages import Asking, PeerAnswer, PeerRequest
+from dqtw.core.model.commands import Command, Outcome
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.peer_messages import Asking, PeerAnswer, PeerRequest
-from dqtw.core.settings import NodeSettings
 from dqtw.driver import Driver
-from dqtw.net.http_limits import HttpLimits
-from dqtw.net.peer_auth import PeerSecret, Signer, Verifier
-from dqtw.net.peer_client import PeerClient
-from dqtw.net.peer_limits import PeerLimits, peer_http_limits
-from dqtw.net.peer_server import PeerDoor
+from dqtw.net.http.limits import HttpLimits
+from dqtw.net.peer.auth import PeerSecret, Signer, Verifier
+from dqtw.net.peer.client import PeerClient
+from dqtw.net.peer.limits import PeerLimits, peer_http_limits
+from dqtw.net.peer.server import PeerDoor
 
 piece_bytes_max = 65536  # what one read of a socket brings
 wall_start_s = 1_800_000_000.0

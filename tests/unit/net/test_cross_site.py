@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 
-from dqtw.net.cross_site import CrossSiteGuard, is_origin_of, name_of
+from dqtw.net.rest.cross_site import CrossSiteGuard, is_origin_of, name_of
 from tests.unit.net.http_client import Response, Server
 
 loopback = IPv4Address("TCP", "127.0.0.1", 8080)

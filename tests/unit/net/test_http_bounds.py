@@ -4,8 +4,8 @@ import gc
 
 import pytest
 
-from dqtw.core.settings import NodeSettings
-from dqtw.net.http_limits import HttpLimits
+from dqtw.core.model.settings import NodeSettings
+from dqtw.net.http.limits import HttpLimits
 from tests.unit.net.http_client import HttpClient, Server
 
 head = b"POST /push HTTP/1.1\r\nHost: h\r\n"

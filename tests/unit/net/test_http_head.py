@@ -2,8 +2,8 @@
 
 import pytest
 
-from dqtw.core.errors import BadRequest, Framing, NotFound, TooLarge
-from dqtw.net.http_head import check_framing, check_header_line, check_host, is_folded, origin_form, path_segments
+from dqtw.core.model.errors import BadRequest, Framing, NotFound, TooLarge
+from dqtw.net.http.head import check_framing, check_header_line, check_host, is_folded, origin_form, path_segments
 
 
 @pytest.mark.parametrize(

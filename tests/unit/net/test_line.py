@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from dqtw import __version__
-from dqtw.core.settings import NodeSettings
-from dqtw.net.line_limits import LineLimits
+from dqtw.core.model.settings import NodeSettings
+from dqtw.net.line.limits import LineLimits
 from tests.unit.net.line_client import LineClient, World, push
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from dqtw.core.commands import Ack, Delivered, Delivery, Done, Get, Nack, Push, Touch
-from dqtw.core.message import Message, MessageId, Receipt
-from dqtw.net.line_order import DueAnswers, Kind, gets_together_max, kind_of
-from dqtw.wire.line_requests import Auth, Request, Simple
+from dqtw.core.model.commands import Ack, Delivered, Delivery, Done, Get, Nack, Push, Touch
+from dqtw.core.model.message import Message, MessageId, Receipt
+from dqtw.net.line.order import DueAnswers, Kind, gets_together_max, kind_of
+from dqtw.wire.line.requests import Auth, Request, Simple
 
 id = MessageId("node", "0" * 26, 1)
 receipt = Receipt(id, "a")

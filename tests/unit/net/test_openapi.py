@@ -7,10 +7,10 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
-from dqtw.core.settings import NodeSettings
-from dqtw.net.openapi import elsewhere_codes, everywhere_codes, openapi_document, operations
-from dqtw.net.rest import RestDoor
-from dqtw.wire.problem import statuses
+from dqtw.core.model.settings import NodeSettings
+from dqtw.net.rest.api import RestDoor
+from dqtw.net.rest.openapi import elsewhere_codes, everywhere_codes, openapi_document, operations
+from dqtw.wire.rest.problem import statuses
 from tests.unit.net.http_client import Response, Server
 
 document = openapi_document()

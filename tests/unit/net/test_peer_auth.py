@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from dqtw.core.errors import PeerFault, Unauthorized
-from dqtw.net.peer_auth import BadSecret, Credentials, PeerSecret, Seen, Signer, Verifier, window_ms
+from dqtw.core.model.errors import PeerFault, Unauthorized
+from dqtw.net.peer.auth import BadSecret, Credentials, PeerSecret, Seen, Signer, Verifier, window_ms
 
 path, body = "/peer/v1/forward", b"body"
 

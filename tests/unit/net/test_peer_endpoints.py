@@ -10,11 +10,11 @@ from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from dqtw.core.peer_messages import Ask, Asking, PeerAnswer
-from dqtw.net.http_head import check_host
-from dqtw.net.peer_client import PeerClient
-from dqtw.net.peer_endpoints import PeerEndpoints
-from dqtw.net.peer_url import check_peer_url, ready_url
+from dqtw.core.links.peer_messages import Ask, Asking, PeerAnswer
+from dqtw.net.http.head import check_host
+from dqtw.net.peer.client import PeerClient
+from dqtw.net.peer.endpoints import PeerEndpoints
+from dqtw.net.peer.url import check_peer_url, ready_url
 
 
 @implementer(IHostnameResolver)

@@ -14,20 +14,20 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import ParseError, ResponseNeverReceived
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
-from dqtw.core.commands import Ack
-from dqtw.core.message import MessageId
+from dqtw.core.links.peer_messages import Ask, Asking, Declined, Failed, Forward, PeerAnswer
+from dqtw.core.model.commands import Ack
+from dqtw.core.model.message import MessageId
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.peer_messages import Ask, Asking, Declined, Failed, Forward, PeerAnswer
-from dqtw.core.settings import NodeSettings
 from dqtw.driver import Driver
-from dqtw.net.http import BoundedSite
-from dqtw.net.http_limits import HttpLimits
-from dqtw.net.line import LineFactory, LineLimits
-from dqtw.net.peer_certificate import BadPeerCertificate
-from dqtw.net.peer_client import PeerClient
-from dqtw.net.peer_endpoints import PeerEndpoints
-from dqtw.net.peer_failures import reason, refusal
-from dqtw.net.rest import RestDoor
+from dqtw.net.http.limits import HttpLimits
+from dqtw.net.http.site import BoundedSite
+from dqtw.net.line.factory import LineFactory, LineLimits
+from dqtw.net.peer.certificate import BadPeerCertificate
+from dqtw.net.peer.client import PeerClient
+from dqtw.net.peer.endpoints import PeerEndpoints
+from dqtw.net.peer.failures import reason, refusal
+from dqtw.net.rest.api import RestDoor
 from tests.unit.net.peer_network import Member, Net, ask, client_on, settings_of, url_of
 
 ask_a = Ask("a", "dqtw")
@@ -123,7 +123,7 @@ def test_a_peers_listener_that_speaks_another_version_is_not_taken_for_one_of_cl
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net.listening[b"b.test"] = Member(net, settings_of("b", "b")).site
-    monkeypatch.setattr("dqtw.wire.peer.path_prefix", "/peer/v2/")
+    monkeypatch.setattr("dqtw.wire.peer.protocol.path_prefix", "/peer/v2/")
     assert ask(net, client_on(net), ask_a) == [Declined("this node speaks version 1 of the peer protocol, not 2")]
 
 

@@ -11,13 +11,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
-from dqtw.core.commands import Ack, Delivered, Done, Get, Push, Pushed
-from dqtw.core.errors import Refusal, Uncertain
-from dqtw.core.id_set import IdSet
-from dqtw.core.life import Phase
-from dqtw.core.message import MessageId
-from dqtw.core.node import Node
-from dqtw.core.peer_messages import (
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import (
     Applied,
     Ask,
     Asked,
@@ -33,13 +28,18 @@ from dqtw.core.peer_messages import (
     PeerAnswer,
     Put,
 )
+from dqtw.core.model.commands import Ack, Delivered, Done, Get, Push, Pushed
+from dqtw.core.model.errors import Refusal, Uncertain
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import MessageId
+from dqtw.core.node import Node
 from dqtw.driver import Driver
-from dqtw.net.peer_auth import PeerSecret, Signer, Verifier
-from dqtw.net.peer_client import grace_s
-from dqtw.net.peer_limits import PeerLimits
-from dqtw.net.peer_pool import PeerPool
-from dqtw.net.peer_server import PeerDoor
-from dqtw.wire import peer
+from dqtw.net.peer.auth import PeerSecret, Signer, Verifier
+from dqtw.net.peer.client import grace_s
+from dqtw.net.peer.limits import PeerLimits
+from dqtw.net.peer.pool import PeerPool
+from dqtw.net.peer.server import PeerDoor
+from dqtw.wire.peer import protocol as peer
 from tests.unit.net.peer_network import (
     Member,
     MemoryLink,

@@ -3,7 +3,7 @@
 import pytest
 from hyperlink import EncodedURL
 
-from dqtw.net.peer_url import check_peer_url, ready_url
+from dqtw.net.peer.url import check_peer_url, ready_url
 
 
 @pytest.mark.parametrize(

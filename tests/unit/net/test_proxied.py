@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
-from dqtw.net.line_limits import LineLimits
+from dqtw.net.line.limits import LineLimits
 from dqtw.net.proxied import ProxiedEndpoint, header_s_max
 from tests.unit.net.line_client import MemoryStream, World, push
 from tests.unit.wire.test_proxy_header import good, v2

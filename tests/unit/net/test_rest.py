@@ -8,9 +8,9 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
-from dqtw.core.errors import Busy
-from dqtw.core.settings import NodeSettings
-from dqtw.net.http_limits import HttpLimits
+from dqtw.core.model.errors import Busy
+from dqtw.core.model.settings import NodeSettings
+from dqtw.net.http.limits import HttpLimits
 from tests.unit.net.http_client import Response, Server
 
 stranger = "other.01ARZ3NDEKTSV4RRFFQ69G5FAV.7"  # well formed, never given out

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dqtw.core.settings import NodeSettings
+from dqtw.core.model.settings import NodeSettings
 from tests.unit.net.http_client import Response, Server
 
 stranger = "other.01ARZ3NDEKTSV4RRFFQ69G5FAV.7"

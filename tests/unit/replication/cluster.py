@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from dqtw.core.commands import Ack, Command, Get, Nack, Push
-from dqtw.core.copy import Copy
-from dqtw.core.home import home_of
-from dqtw.core.message import MessageId, Receipt
+from dqtw.core.forwarding.home import home_of
+from dqtw.core.model.commands import Ack, Command, Get, Nack, Push
+from dqtw.core.model.copy import Copy
+from dqtw.core.model.message import MessageId, Receipt
+from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
-from dqtw.core.settings import NodeSettings
 
 from .network import Gate, Network
 from .parts import Process, Ticket

@@ -6,9 +6,8 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from dqtw.core.effects import Answer, Event, Reply
-from dqtw.core.leaving import Departure
-from dqtw.core.peer_messages import Asking, Failed, PeerAnswer
+from dqtw.core.effects import Answer, Departure, Event, Reply
+from dqtw.core.links.peer_messages import Asking, Failed, PeerAnswer
 
 from .parts import Item, Process, Ticket
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from dqtw.core.commands import Delivered, Delivery, Outcome, Pushed
-from dqtw.core.errors import Refusal
-from dqtw.core.message import MessageId
+from dqtw.core.model.commands import Delivered, Delivery, Outcome, Pushed
+from dqtw.core.model.errors import Refusal
+from dqtw.core.model.message import MessageId
 from dqtw.core.node import Node
 
 

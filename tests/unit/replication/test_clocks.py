@@ -2,9 +2,9 @@
 
 import pytest
 
-from dqtw.core.commands import Inspect, Inspected
-from dqtw.core.incarnation import fresh_incarnation
-from dqtw.core.peer_messages import Delta, Fetched
+from dqtw.core.links.peer_messages import Delta, Fetched
+from dqtw.core.model.commands import Inspect, Inspected
+from dqtw.core.model.incarnation import fresh_incarnation
 
 from .cluster import cluster, wall_ms_at_start
 

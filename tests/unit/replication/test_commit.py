@@ -2,9 +2,9 @@
 
 import pytest
 
-from dqtw.core.id_set import IdSet
-from dqtw.core.message import MessageId
-from dqtw.core.peer_messages import Applied, Delta, Failed, NoSession, Open, Role
+from dqtw.core.links.peer_messages import Applied, Delta, Failed, NoSession, Open, Role
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import MessageId
 
 from .cluster import Cluster, cluster, key_at
 from .parts import Ticket
@@ -520,7 +520,7 @@ def test_rule_5_a_push_is_taken_back_though_a_slow_peer_is_always_in_doubt() -> 
 
 def test_rule_5_a_push_is_not_taken_back_on_what_was_confirmed_before_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its time was up before that, and it was put off; a successor may have answered it meanwhile."""
-    monkeypatch.setattr("dqtw.core.session.chunk_messages_max", 1)
+    monkeypatch.setattr("dqtw.core.replication.session.chunk_messages_max", 1)
     world = cluster("a", "b", push_timeout_s=3.5)
     answers = world.hold(Applied, by="a")
     for _ in range(3):

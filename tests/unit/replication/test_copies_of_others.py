@@ -2,8 +2,8 @@
 
 from attrs import evolve
 
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Delta, Open, Role
+from dqtw.core.links.peer_messages import Delta, Open, Role
+from dqtw.core.model.message import Message, MessageId
 
 from .cluster import Cluster, cluster, keeping
 

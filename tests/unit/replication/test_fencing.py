@@ -4,12 +4,9 @@ from typing import Any
 
 import pytest
 
-from dqtw.core.commands import Get
-from dqtw.core.incarnation import fresh_incarnation
-from dqtw.core.leaving import Departure, Status
-from dqtw.core.life import Phase
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import (
+from dqtw.core.effects import Departure, Status
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import (
     Applied,
     Ask,
     Asked,
@@ -22,6 +19,9 @@ from dqtw.core.peer_messages import (
     Opened,
     Role,
 )
+from dqtw.core.model.commands import Get
+from dqtw.core.model.incarnation import fresh_incarnation
+from dqtw.core.model.message import Message, MessageId
 
 from .cluster import Cluster, Gate, cluster, keeping, key_at, wall_ms_at_start
 from .parts import Item

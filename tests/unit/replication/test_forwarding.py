@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from dqtw.core.commands import Ack, Command, Complete, Delivered, Get, GiveBack, Inspect, Nack, Push, Touch
-from dqtw.core.errors import Fenced
-from dqtw.core.message import Message, MessageId, Receipt
-from dqtw.core.peer_messages import Applied, Delta, Failed, Fetched, Forward, Forwarded
+from dqtw.core.links.peer_messages import Applied, Delta, Failed, Fetched, Forward, Forwarded
+from dqtw.core.model.commands import Ack, Command, Complete, Delivered, Get, GiveBack, Inspect, Nack, Push, Touch
+from dqtw.core.model.errors import Fenced
+from dqtw.core.model.message import Message, MessageId, Receipt
 
 from .cluster import Cluster, Gate, cluster, key_at
 from .parts import Item

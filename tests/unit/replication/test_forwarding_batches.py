@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from dqtw.core.commands import Ack, Batch, Complete, Done, GiveBack, Nack, Outcomes, batch_count_max
-from dqtw.core.errors import Busy, Starting, Uncertain, Unknown
-from dqtw.core.message import MessageId
-from dqtw.core.peer_messages import Applied, Declined, Failed, Forward, Forwarded
+from dqtw.core.links.peer_messages import Applied, Declined, Failed, Forward, Forwarded
+from dqtw.core.model.commands import Ack, Batch, Complete, Done, GiveBack, Nack, Outcomes, batch_count_max
+from dqtw.core.model.errors import Busy, Starting, Uncertain, Unknown
+from dqtw.core.model.message import MessageId
 
 from .cluster import Cluster, Gate, cluster
 from .parts import Item, Ticket

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from dqtw.core.commands import Ack, Command, Delivered, Done, Get, Inspect, Nack, Push
-from dqtw.core.errors import LeaseLost, Uncertain, Unreplicated
-from dqtw.core.message import MessageId
-from dqtw.core.peer_messages import Declined, FencedOff, Forward, Forwarded, NoSession, Open
-from dqtw.core.replays import ReplayWindow
+from dqtw.core.forwarding.replays import ReplayWindow
+from dqtw.core.links.peer_messages import Declined, FencedOff, Forward, Forwarded, NoSession, Open
+from dqtw.core.model.commands import Ack, Command, Delivered, Done, Get, Inspect, Nack, Push
+from dqtw.core.model.errors import LeaseLost, Uncertain, Unreplicated
+from dqtw.core.model.message import MessageId
 
 from .cluster import Cluster, Gate, cluster, key_at
 from .parts import Item

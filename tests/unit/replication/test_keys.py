@@ -2,14 +2,14 @@
 
 import pytest
 
-from dqtw.core.copy import Copy
-from dqtw.core.held_copy import HeldCopy, late_ints_max
-from dqtw.core.id_set import IdSet
-from dqtw.core.keys import KeyMemory, KeyRecord, body_digest
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Applied, Delta, Fetch, Fetched, Open, Opened, Page, Paged, Role
-from dqtw.core.session import Session, keys_per_request_max
-from dqtw.core.settings import NodeSettings
+from dqtw.core.links.peer_messages import Applied, Delta, Fetch, Fetched, Open, Opened, Page, Paged, Role
+from dqtw.core.model.copy import Copy
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.keys import KeyMemory, KeyRecord, body_digest
+from dqtw.core.model.message import Message, MessageId
+from dqtw.core.model.settings import NodeSettings
+from dqtw.core.replication.held_copy import HeldCopy, late_ints_max
+from dqtw.core.replication.session import Session, keys_per_request_max
 
 from .cluster import Cluster, cluster, key_at
 

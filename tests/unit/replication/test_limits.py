@@ -1,10 +1,10 @@
 """Rule 17: limits, pruning, addresses, members."""
 
-from dqtw.core.copy import Copy, incarnations_kept
-from dqtw.core.id_set import IdSet
-from dqtw.core.life import Phase
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Ask, Asked, Declined, Open, Opened, Role
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import Ask, Asked, Declined, Open, Opened, Role
+from dqtw.core.model.copy import Copy, incarnations_kept
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import Message, MessageId
 
 from .cluster import Cluster, cluster, keeping
 

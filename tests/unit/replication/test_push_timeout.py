@@ -2,8 +2,8 @@
 
 import pytest
 
-from dqtw.core.commit import answer_late_s
-from dqtw.core.errors import Refusal
+from dqtw.core.model.errors import Refusal
+from dqtw.core.replication.commit import answer_late_s
 
 from .cluster import Cluster, cluster, key_at
 from .parts import Ticket

@@ -2,11 +2,7 @@
 
 from attrs import evolve
 
-from dqtw.core.commands import Inspect, Push
-from dqtw.core.id_set import IdSet
-from dqtw.core.keys import KeyRecord, body_digest
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import (
+from dqtw.core.links.peer_messages import (
     Applied,
     Ask,
     Asked,
@@ -21,8 +17,12 @@ from dqtw.core.peer_messages import (
     Page,
     Role,
 )
-from dqtw.core.peers import Peers
-from dqtw.core.settings import NodeSettings
+from dqtw.core.links.peers import Peers
+from dqtw.core.model.commands import Inspect, Push
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.keys import KeyRecord, body_digest
+from dqtw.core.model.message import Message, MessageId
+from dqtw.core.model.settings import NodeSettings
 
 from .cluster import Cluster, cluster, key_at
 from .test_keys import meets_the_old_c, vouched_for

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from dqtw.core.commands import Get
-from dqtw.core.health import Check
-from dqtw.core.peer_messages import Applied, Ask, Declined, Failed, Open, Opened
-from dqtw.core.reports import lines_max
+from dqtw.core.lifecycle.reports import lines_max
+from dqtw.core.links.peer_messages import Applied, Ask, Declined, Failed, Open, Opened
+from dqtw.core.model.commands import Get
+from dqtw.core.model.health import Check
 
 from .cluster import Cluster, cluster, keeping
 

@@ -6,11 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from dqtw.core.copy import Copy, digest_ints_max
-from dqtw.core.id_set import IdSet
-from dqtw.core.life import Phase
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import (
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import (
     Applied,
     Asked,
     Delta,
@@ -23,7 +20,10 @@ from dqtw.core.peer_messages import (
     Put,
     Role,
 )
-from dqtw.core.session import Session, chunk_messages_max
+from dqtw.core.model.copy import Copy, digest_ints_max
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.message import Message, MessageId
+from dqtw.core.replication.session import Session, chunk_messages_max
 
 from .cluster import Cluster, Gate, cluster, keeping
 
@@ -525,7 +525,7 @@ def test_rule_06_a_digest_is_read_as_far_as_the_own_copy_can_be_compared_in_one_
 
 def test_rule_06_removals_of_a_large_queue_are_taken_over_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer tells with two ints that a million messages are gone; to remove them takes a while."""
-    monkeypatch.setattr("dqtw.core.session.removals_max", 10)
+    monkeypatch.setattr("dqtw.core.replication.session.removals_max", 10)
     mine, theirs = Copy("a"), Copy("a")
     for copy in (mine, theirs):
         keep(copy, 35)

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from dqtw.core.health import Check
-from dqtw.core.incarnation import fresh_incarnation
-from dqtw.core.life import Phase
-from dqtw.core.message import Message, MessageId
-from dqtw.core.peer_messages import Applied, Ask, Asked, Declined, Delta, Fetched, Open, Opened, Role
+from dqtw.core.lifecycle.life import Phase
+from dqtw.core.links.peer_messages import Applied, Ask, Asked, Declined, Delta, Fetched, Open, Opened, Role
+from dqtw.core.model.health import Check
+from dqtw.core.model.incarnation import fresh_incarnation
+from dqtw.core.model.message import Message, MessageId
 
 from .cluster import Cluster, Gate, cluster, keeping, wall_ms_at_start
 

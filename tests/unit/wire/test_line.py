@@ -2,12 +2,12 @@
 
 import pytest
 
-from dqtw.core.commands import Ack, Delivered, Delivery, Done, Get, Nack, Push, Pushed, Touch
-from dqtw.core.errors import BadRequest, Framing, Refusal, TooLarge, Unauthorized
-from dqtw.core.message import Message, MessageId, Receipt
-from dqtw.wire.line import LineParser, locked_body_bytes_max
-from dqtw.wire.line_answers import render, render_hello, render_stats
-from dqtw.wire.line_requests import Auth, Request, Simple, UnknownVerb
+from dqtw.core.model.commands import Ack, Delivered, Delivery, Done, Get, Nack, Push, Pushed, Touch
+from dqtw.core.model.errors import BadRequest, Framing, Refusal, TooLarge, Unauthorized
+from dqtw.core.model.message import Message, MessageId, Receipt
+from dqtw.wire.line.answers import render, render_hello, render_stats
+from dqtw.wire.line.parser import LineParser, locked_body_bytes_max
+from dqtw.wire.line.requests import Auth, Request, Simple, UnknownVerb
 
 id = MessageId("node-1", "01HF7YAT00YPRPA8JAB2VS3WER", 7)
 receipt = Receipt(id, "2a")

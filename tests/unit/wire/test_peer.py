@@ -12,25 +12,7 @@ import attrs
 import msgpack
 import pytest
 
-from dqtw.core import errors
-from dqtw.core.commands import (
-    Ack,
-    Batch,
-    Delivered,
-    Delivery,
-    Done,
-    Forwardable,
-    Get,
-    GiveBack,
-    Outcomes,
-    Push,
-    batch_count_max,
-)
-from dqtw.core.errors import PeerFault, Refusal, Uncertain
-from dqtw.core.id_set import IdSet
-from dqtw.core.keys import KeyRecord
-from dqtw.core.message import Message, MessageId, Receipt
-from dqtw.core.peer_messages import (
+from dqtw.core.links.peer_messages import (
     Applied,
     Ask,
     Declined,
@@ -44,10 +26,29 @@ from dqtw.core.peer_messages import (
     Page,
     Put,
 )
-from dqtw.core.ranges import Ranges
-from dqtw.core.session import chunk_ints_max, chunk_messages_max, keys_per_request_max
-from dqtw.wire import peer, peer_commands
-from dqtw.wire.peer_kinds import Cases
+from dqtw.core.model import errors
+from dqtw.core.model.commands import (
+    Ack,
+    Batch,
+    Delivered,
+    Delivery,
+    Done,
+    Forwardable,
+    Get,
+    GiveBack,
+    Outcomes,
+    Push,
+    batch_count_max,
+)
+from dqtw.core.model.errors import PeerFault, Refusal, Uncertain
+from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.keys import KeyRecord
+from dqtw.core.model.message import Message, MessageId, Receipt
+from dqtw.core.model.ranges import Ranges
+from dqtw.core.replication.session import chunk_ints_max, chunk_messages_max, keys_per_request_max
+from dqtw.wire.peer import commands as peer_commands
+from dqtw.wire.peer import protocol as peer
+from dqtw.wire.peer.kinds import Cases
 
 incarnation = "01JD0000000000000000000000"
 message_id = MessageId("a", incarnation, 7)

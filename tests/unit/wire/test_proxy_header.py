@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from dqtw.core.errors import Framing
+from dqtw.core.model.errors import Framing
 from dqtw.wire.proxy_header import ProxyHeader
 
 signature = b"\r\n\r\n\x00\r\nQUIT\n"

@@ -5,9 +5,9 @@ from inspect import isclass
 
 import pytest
 
-from dqtw.core import errors
-from dqtw.core.commands import Delivered, Delivery, Done, Get, Inspected, Nack, Push, Pushed, State, Touch
-from dqtw.core.errors import (
+from dqtw.core.model import errors
+from dqtw.core.model.commands import Delivered, Delivery, Done, Get, Inspected, Nack, Push, Pushed, State, Touch
+from dqtw.core.model.errors import (
     BadRequest,
     Full,
     OwnerDown,
@@ -19,10 +19,11 @@ from dqtw.core.errors import (
     UnsupportedEncoding,
     quote,
 )
-from dqtw.core.health import Health
-from dqtw.core.message import Message, MessageId, Receipt
-from dqtw.wire import rest, rest_batch
-from dqtw.wire.problem import Answer, internal_problem, phrase, problem, retry_seconds, statuses
+from dqtw.core.model.health import Health
+from dqtw.core.model.message import Message, MessageId, Receipt
+from dqtw.wire.rest import batch as rest_batch
+from dqtw.wire.rest import single as rest
+from dqtw.wire.rest.problem import Answer, internal_problem, phrase, problem, retry_seconds, statuses
 from dqtw.wire.values import parse_get
 
 message_id = MessageId("n", "01ARZ3NDEKTSV4RRFFQ69G5FAV", 7)

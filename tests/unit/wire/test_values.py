@@ -2,7 +2,7 @@
 
 import pytest
 
-from dqtw.core.errors import BadRequest
+from dqtw.core.model.errors import BadRequest
 from dqtw.wire.values import format_seconds, parse_content_type, parse_key, parse_lease, parse_seconds
 
 

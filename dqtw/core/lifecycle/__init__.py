@@ -1,0 +1,1 @@
+"""The phases of a node: start, serve, hand over, end."""

@@ -1,0 +1,1 @@
+"""The peers, and what goes between them."""

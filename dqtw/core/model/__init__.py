@@ -1,0 +1,1 @@
+"""The data: messages, commands, errors, replicas, settings."""

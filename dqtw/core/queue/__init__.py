@@ -1,0 +1,1 @@
+"""The queue that this node owns."""

@@ -1,0 +1,1 @@
+"""Replicas: of this node's queue at its peers, of theirs here."""

@@ -1,0 +1,1 @@
+"""The line protocol: bytes to values and back."""
