@@ -10,22 +10,25 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from attrs import define, field
 
-from dqtw.core.effects import Answer, Departure, Event, Reply
-from dqtw.core.links.peer_messages import Asking, Failed
+from dqtw.core.links.streams import Close, Dial, Reported, Send, StreamRefused
 from dqtw.core.model.commands import Ack, Push
 from dqtw.core.model.message import MessageId
 from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
 from dqtw.process.garbage import collect_seldom
-from dqtw.wire.peer import protocol as peer
+from dqtw.wire.peer.codec import Encoder
+from dqtw.wire.peer.lanes import Inbox, Outbox
 
 T = TypeVar("T")
 clear_every = 1_000  # effects of commands are taken as often as one read of a socket would
 patience_seconds = 600
+read_bytes = 64 * 1024  # what a transport takes and gives at once
+frame_bytes_max = 64 * 1024 * 1024
 
 
 class Step(NamedTuple):
@@ -78,13 +81,15 @@ class Steps:
 
 
 class Pair:
-    """Node a, which has a queue, and node b, which does not exist at first."""
+    """Node a, which has a queue, and node b, which does not exist at first; and the streams between them."""
 
     def __init__(self) -> None:
         self.steps = Steps()
-        self._asked: deque[tuple[str, Asking]] = deque()
-        self._tickets: dict[tuple[str, int], tuple[str, Asking]] = {}
         self._ticket = 0
+        self._encoder = Encoder()
+        self._dials: deque[tuple[str, Dial]] = deque()
+        self._streams: dict[tuple[str, int], int] = {}  # (writer, its number of a stream): the reader's number
+        self._ways: dict[tuple[str, int], tuple[Outbox, Inbox]] = {}
         self._nodes = {"a": self._node("a", "b")}
 
     @property
@@ -94,8 +99,9 @@ class Pair:
 
     @property
     def is_done(self) -> bool:
-        """Whether b has all that a has."""
-        return self.first.owner.links.all_settled()
+        """True if b has all that a has."""
+        progress = self.first.replicator.progress.get("b")
+        return progress is not None and progress.is_synced
 
     def fill(self, messages: int, *, fragmented: bool) -> None:
         """Push so many through a; then remove every second one, if that is wanted."""
@@ -103,7 +109,7 @@ class Pair:
             self.go_on()
         for _ in range(messages):
             self._command(Push(b"x"))
-        incarnation = self.first.incarnation
+        incarnation = self.first.replicator.incarnation or ""
         for n in range(2, messages + 1, 2) if fragmented else ():
             self._command(Ack(MessageId("a", incarnation, n)))
         self._take_effects("a")
@@ -114,14 +120,14 @@ class Pair:
         self._nodes["b"] = self._node("b", "a")
 
     def go_on(self) -> None:
-        """Let each node do what is due, and carry what they say to each other."""
+        """Let each node do what is due, and carry what they send to each other."""
         for name, node in self._nodes.items():
             self._step(f"{name} does what is due", node.tick)
             self._take_effects(name)
-        if self._asked:
-            self._carry(*self._asked.popleft())
-        else:
-            time.sleep(0.001)
+        while self._dials:
+            self._dial(*self._dials.popleft())
+        for writer, number in list(self._ways):
+            self._carry(writer, number)
 
     def _node(self, name: str, other: str) -> Node:
         settings = NodeSettings(node=name, peers={other: f"http://{other}"}, size=2**31, start_wait_s=0.1)
@@ -137,40 +143,51 @@ class Pair:
         return self.steps.time(what, lambda: do(time.monotonic()))
 
     def _take_effects(self, name: str) -> None:
-        effects = self._step(f"{name} makes up its requests", self._nodes[name].take_effects)
-        for effect in effects:
+        for effect in self._step(f"{name} makes up its frames", self._nodes[name].take_effects):
             match effect:
-                case Asking():
-                    self._asked.append((name, effect))
-                case Reply():
-                    self._reply(name, effect)
-                case Answer() | Event() | Departure():
-                    pass
+                case Dial():
+                    self._dials.append((name, effect))
+                case Send():
+                    way = self._ways.get((name, effect.stream))
+                    if way is not None:
+                        put = partial(way[0].put, effect.frame)
+                        self.steps.time(f"{name} encodes a {type(effect.frame).__name__}", put)
+                case Reported():
+                    way = self._ways.get((name, effect.stream))
+                    if way is not None:
+                        way[0].reported(time.monotonic(), effect.express_read, effect.bulk_read)
+                case Close():
+                    self._ways.pop((name, effect.stream), None)
 
-    def _carry(self, asker: str, asking: Asking) -> None:
-        verb = peer.verb_of(asking.request)
-        answerer = self._nodes.get(asking.peer)
-        if answerer is None:
-            failed = Failed("nobody there", was_sent=False)
-            self._nodes[asker].peer_answers(time.monotonic(), asking.call, failed)
+    def _dial(self, asker: str, dial: Dial) -> None:
+        now, other = time.monotonic(), dial.request.to_node
+        if other not in self._nodes:
+            self._nodes[asker].dial_failed(now, dial.stream, "connection refused", is_lasting=False)
             return
-        data = self.steps.time(f"{asker} encodes {verb}", lambda: peer.encode_request(asking.request))
-        request = self.steps.time(f"{asking.peer} decodes {verb}", lambda: peer.decode_request(verb, data))
-        self._ticket += 1
-        ticket = self._ticket
-        self._tickets[asking.peer, ticket] = (asker, asking)
-        self._step(f"{asking.peer} does {verb}", lambda now: answerer.peer_asks(now, ticket, request))
-        self._take_effects(asking.peer)
+        accepted = self._nodes[other].stream_asked(now, dial.request)
+        if isinstance(accepted, StreamRefused):
+            self._nodes[asker].dial_failed(now, dial.stream, accepted.why, is_lasting=False)
+            return
+        self._ways[other, accepted.stream] = Outbox(None, self._encoder.encode), Inbox(frame_bytes_max)
+        self._streams[other, accepted.stream] = dial.stream
+        self._nodes[asker].dial_answered(now, dial.stream, accepted.answer)
+        self._take_effects(asker)
+        self._take_effects(other)
 
-    def _reply(self, name: str, reply: Reply) -> None:
-        asker, asking = self._tickets.pop((name, reply.ticket))
-        verb = peer.verb_of(asking.request)
-        data = self.steps.time(f"{name} encodes the answer to {verb}", lambda: peer.encode_answer(reply.answer))
-        answer = self.steps.time(
-            f"{asker} decodes the answer to {verb}", lambda: peer.decode_answer(asking.request, data)
+    def _carry(self, writer: str, number: int) -> None:
+        outbox, inbox = self._ways[writer, number]
+        reader = "b" if writer == "a" else "a"
+        data = self._step(f"{writer} cuts pieces", lambda now: outbox.take(now, read_bytes))
+        if not data:
+            return
+        fed = self.steps.time(f"{reader} decodes", lambda: inbox.feed(data))
+        kinds = " ".join(sorted({type(frame).__name__ for frame in fed.frames})) or "parts of a frame"
+        stream = self._streams[writer, number]
+        self._step(
+            f"{reader} takes {kinds}",
+            lambda now: self._nodes[reader].received(now, stream, fed.frames, fed.express_bytes, fed.bulk_bytes),
         )
-        node = self._nodes[asker]
-        self._step(f"{asker} takes the answer to {verb}", lambda now: node.peer_answers(now, asking.call, answer))
+        self._take_effects(reader)
 
 
 def watch_collector(pair: Pair) -> Callable[[str, dict[str, Any]], None]:

@@ -1,7 +1,5 @@
-"""A node's side of its cluster, as twistd runs it: the door where peers come in, and the link to theirs."""
+"""A node's side of its cluster, as twistd runs it: the listener for peers, and the streams to and from them."""
 
-import os
-import time
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
@@ -13,14 +11,14 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 from dqtw.config.options import BadOption
 from dqtw.config.settings import Settings
 from dqtw.config.values import shown, url_key
-from dqtw.core.links.peers import is_encrypted
+from dqtw.core.links.dialling import is_encrypted
 from dqtw.driver import Driver
 from dqtw.listeners import Door
-from dqtw.net.peer.auth import BadSecret, PeerSecret, Signer, Verifier
-from dqtw.net.peer.client import PeerClient
+from dqtw.net.peer.bounds import stream_http_limits
 from dqtw.net.peer.endpoints import PeerEndpoints
-from dqtw.net.peer.limits import peer_http_limits
-from dqtw.net.peer.server import PeerDoor
+from dqtw.net.peer.resource import StreamResource
+from dqtw.net.peer.secret import BadSecret, PeerSecret
+from dqtw.net.peer.streams import PeerStreams
 from dqtw.net.peer.url import ready_url
 from dqtw.net.tls import BadCertificate, PeerAuthorities
 
@@ -33,15 +31,15 @@ class Cluster:
 
     Attributes:
         door: where peers reach this node.
-        link: what carries this node's requests to them.
+        streams: to and from the peers.
     """
 
     door: Door
-    link: PeerClient
+    streams: PeerStreams
 
     async def close(self) -> None:
-        """Ask nobody anything any more, and be asked nothing."""
-        self.link.stop()
+        """Close all streams, and accept none."""
+        self.streams.stop()
         await self.door.shut()
 
 
@@ -54,7 +52,7 @@ def secret_of(settings: Settings) -> PeerSecret | None:
     if settings.peer_secret_file is None:
         return None
     try:
-        return PeerSecret.read(settings.peer_secret_file)
+        return PeerSecret(settings.peer_secret_file)
     except BadSecret as error:
         raise BadOption("--peer-secret-file", str(error)) from None
 
@@ -73,19 +71,23 @@ def authorities_of(settings: Settings) -> PeerAuthorities | None:
         raise BadOption("--peer-ca", str(error)) from None
 
 
-def link_to_peers(secret: PeerSecret | None, authorities: PeerAuthorities | None, reactor: ReactorBase) -> PeerClient:
-    """Return what carries this node's requests to its peers."""
-    signer = None if secret is None else Signer(secret, time.time, os.urandom)
+def streams_to_peers(
+    settings: Settings, secret: PeerSecret | None, authorities: PeerAuthorities | None, reactor: ReactorBase
+) -> PeerStreams:
+    """Return what carries the streams between this node and its peers."""
     policy = BrowserLikePolicyForHTTPS() if authorities is None else authorities
     endpoints = PeerEndpoints(reactor, policy, connect_seconds_max)
-    return PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool), signer)
+    return PeerStreams(
+        reactor,
+        lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool),
+        secret,
+        must_encrypt=lambda node: is_encrypted(settings.node.peers[node]),
+    )
 
 
-def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver, reactor: ReactorBase) -> Door:
-    """Where peers reach this node."""
-    verifier = None if secret is None else Verifier(secret, time.time)
-    site = PeerDoor(settings.node.node, driver, verifier).site(reactor)
-    connections_max = peer_http_limits.connections_max
+def door_for_peers(settings: Settings, streams: PeerStreams, driver: Driver, reactor: ReactorBase) -> Door:
+    """Return where peers reach this node."""
+    site = StreamResource(streams).site(reactor)
     return Door(
         "peer-listen",
         "peers",
@@ -93,7 +95,7 @@ def door_for_peers(settings: Settings, secret: PeerSecret | None, driver: Driver
         site,
         site.drain,
         lambda: site.connection_count,
-        connections_max,
+        stream_http_limits.connections_max,
         partial(driver.count_refused, "peers"),
     )
 

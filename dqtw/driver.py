@@ -6,15 +6,16 @@ write, one peer request and one timer.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from dqtw.core.effects import Answer, Departure, Effect, Event, Reply
-from dqtw.core.links.peer_messages import Asking, PeerAnswer, PeerRequest
+from dqtw.core.effects import Answer, Departure, Effect, Event
+from dqtw.core.links.frames import AnyFrame
+from dqtw.core.links.streams import Accepted, LinkEffect, StreamAnswer, StreamRefused, StreamRequest
 from dqtw.core.model.commands import Command, Delivered, GiveBack, Outcome, Success
 from dqtw.core.model.errors import Refusal
 from dqtw.core.model.health import Check, Health
@@ -39,15 +40,11 @@ class Clock(Protocol):
         ...
 
 
-class PeerLink(Protocol):
-    """What carries requests to peers, whatever the transport."""
+class PeerTransport(Protocol):
+    """What carries the streams between this process and its peers."""
 
-    def send(self, asking: Asking, answered: Callable[[PeerAnswer], None]) -> None:
-        """Send a request; ``answered`` is called at most once, with the peer's answer or with `Failed`.
-
-        Nothing is ever sent twice, an answer is never made up, and a request that reaches another node than
-        ``asking.peer`` is not carried out there.
-        """
+    def carry_out(self, effects: Sequence[LinkEffect]) -> None:
+        """Carry out the effects of one turn, in order; nothing is reported to the driver from in here."""
         ...
 
 
@@ -58,15 +55,14 @@ class Driver:
         departed: fires when the node may go, having handed over what it held, with how it goes.
     """
 
-    def __init__(self, node: Node, clock: Clock, link: PeerLink | None = None) -> None:
+    def __init__(self, node: Node, clock: Clock, transport: PeerTransport | None = None) -> None:
         self.departed: Deferred[Departure] = Deferred()
         self._node = node
         self._clock = clock
-        self._link = link
+        self._transport = transport
         self._refused: dict[str, Counter[str]] = {}  # by listener and code
         self._tickets = 0
         self._answered: dict[Ticket, Callable[[Outcome], None]] = {}
-        self._replied: dict[Ticket, Callable[[PeerAnswer], None]] = {}
         self._turn: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
 
@@ -101,16 +97,40 @@ class Driver:
         ticket = self.submit(command, lambda outcome: _fire(asked, outcome))
         return asked
 
-    def peer_asks(self, request: PeerRequest, replied: Callable[[PeerAnswer], None]) -> None:
-        """A peer asks the node for something; ``replied`` is called once, in a later reactor turn."""
-        self._tickets += 1
-        self._replied[self._tickets] = replied
-        self._node.peer_asks(self._clock.seconds(), self._tickets, request)
+    def start(self, address: str = "") -> None:
+        """Begin to talk with the peers, and announce the URL at which they reach this node."""
+        self._node.network.url = address
+        self._tick()
+
+    # What the transport of the peers reports; see `dqtw.net.peer.port.PeerPort`.
+
+    def stream_asked(self, request: StreamRequest) -> Accepted | StreamRefused:
+        """Judge a peer's request for a stream."""
+        self._end_turn_soon()
+        return self._node.stream_asked(self._clock.seconds(), request)
+
+    def request_refused(self, node: str, refused: StreamRefused) -> None:
+        """Note that a request of that node, as it names itself, was refused before the node judged it."""
+        self._node.network.request_refused(self._clock.seconds(), node, refused)
+
+    def dial_answered(self, stream: int, answer: StreamAnswer) -> None:
+        """Take the answer to a stream request of this node."""
+        self._node.dial_answered(self._clock.seconds(), stream, answer)
         self._end_turn_soon()
 
-    def start(self, address: str = "") -> None:
-        """Begin to talk with the peers, and tell them the URL at which they reach this node."""
-        self._node.life.address = address
+    def dial_failed(self, stream: int, why: str, *, is_lasting: bool) -> None:
+        """Note that a stream was not opened; ``is_lasting``: the peer refuses this node."""
+        self._node.dial_failed(self._clock.seconds(), stream, why, is_lasting=is_lasting)
+        self._end_turn_soon()
+
+    def received(self, stream: int, frames: list[AnyFrame], express_bytes: int, bulk_bytes: int) -> None:
+        """Take what was read from a stream at once."""
+        self._node.received(self._clock.seconds(), stream, frames, express_bytes, bulk_bytes)
+        self._end_turn_soon()
+
+    def stream_closed(self, stream: int, why: str) -> None:
+        """Note that a stream has ended."""
+        self._node.stream_closed(self._clock.seconds(), stream, why)
         self._end_turn_soon()
 
     def give_notice(self, seconds: float) -> None:
@@ -157,40 +177,37 @@ class Driver:
 
     def _end_turn(self) -> None:
         self._turn = None
+        for_peers: list[LinkEffect] = []
         for effect in self._node.take_effects(self._clock.seconds()):
             try:
-                self._carry_out(effect)
+                self._carry_out(effect, for_peers)
             except Exception:  # it must not keep the other effects, or the timer, from being seen to
                 _log.failure("{effect} could not be carried out", effect=type(effect).__name__)
+        try:
+            if for_peers:
+                assert self._transport is not None, "a node with peers needs a transport to them"
+                self._transport.carry_out(for_peers)
+        except Exception:
+            _log.failure("{effect} could not be carried out", effect="what goes to peers")
         self._arm()
 
-    def _carry_out(self, effect: Effect) -> None:
+    def _carry_out(self, effect: Effect, for_peers: list[LinkEffect]) -> None:
         match effect:
             case Answer():
                 self._answered.pop(effect.ticket)(effect.outcome)
-            case Reply():
-                self._replied.pop(effect.ticket)(effect.answer)
-            case Asking():
-                self._send(effect)
             case Event():
                 log = _log.warn if effect.level == "warn" else _log.info
                 log(effect.what, **effect.facts)
             case Departure():
                 self.departed.callback(effect)
-
-    def _send(self, asking: Asking) -> None:
-        assert self._link is not None, "a node with peers needs a link to them"
-        self._link.send(asking, lambda answer: self._peer_answered(asking.call, answer))
-
-    def _peer_answered(self, call: int, answer: PeerAnswer) -> None:
-        self._node.peer_answers(self._clock.seconds(), call, answer)
-        self._end_turn_soon()
+            case _:
+                for_peers.append(effect)
 
     def _arm(self) -> None:
         """Let the one timer go off at the next deadline."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        deadline = self._node.next_deadline()
+        deadline = self._node.next_deadline(self._clock.seconds())
         self._timer = None
         if deadline is not None:
             delay = min(max(deadline - self._clock.seconds(), 0.0), timer_seconds_max)

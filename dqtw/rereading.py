@@ -7,7 +7,7 @@ from typing import Protocol
 from attrs import frozen
 from twisted.logger import Logger
 
-from dqtw.net.peer.auth import BadSecret
+from dqtw.net.peer.secret import BadSecret
 from dqtw.net.tls import BadCertificate
 from dqtw.net.tokens import BadTokens
 from dqtw.process.files import can_others_read

@@ -24,8 +24,8 @@ from dqtw.cluster import (
     check_exposed,
     check_peers,
     door_for_peers,
-    link_to_peers,
     secret_of,
+    streams_to_peers,
 )
 from dqtw.config.options import BadOption
 from dqtw.config.settings import Settings
@@ -67,10 +67,11 @@ def build_service(settings: Settings, reactor: ReactorBase, log: Log | None) -> 
     """
     follow_monotonic_time(reactor)
     tokens, secret, authorities = _tokens(settings), secret_of(settings), authorities_of(settings)
-    link = link_to_peers(secret, authorities, reactor)
-    driver = Driver(Node(reactor.seconds(), settings.node, os.urandom, time.time_ns() // 1_000_000), reactor, link)
+    streams = streams_to_peers(settings, secret, authorities, reactor)
+    driver = Driver(Node(reactor.seconds(), settings.node, os.urandom, time.time_ns() // 1_000_000), reactor, streams)
+    streams.start(driver)
     doors = _doors(settings, driver, reactor, tokens)
-    cluster = Cluster(door_for_peers(settings, secret, driver, reactor), link) if settings.peer_listen else None
+    cluster = Cluster(door_for_peers(settings, streams, driver, reactor), streams) if settings.peer_listen else None
     service = NodeService(reactor, driver, doors, log, exit_status := ExitStatus(), cluster, settings.drain_notice_s)
     service.open_doors()
     if tokens is None and not settings.insecure_clients:

@@ -183,7 +183,7 @@ groups: Final[dict[str, tuple[Option, ...]]] = {
             ("all",),
             "How many nodes, this one too, must hold a message before its push is answered: all, or a number.",
         ),
-        Option("push-timeout", values.seconds, ("10",), "Seconds a push may wait for its copies."),
+        Option("push-timeout", values.seconds, ("10",), "Seconds a push waits for its copies before it is uncertain."),
         Option("start-wait", values.seconds, ("30",), "Seconds a start waits for peers that do not answer."),
     ),
     "The process": (

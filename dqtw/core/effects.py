@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from dqtw.core.links.peer_messages import Asking, PeerAnswer
+from dqtw.core.links.streams import LinkEffect
 from dqtw.core.model.commands import Outcome
 
 Level: TypeAlias = Literal["info", "warn"]
@@ -17,14 +17,6 @@ class Answer:
 
     ticket: int
     outcome: Outcome
-
-
-@frozen
-class Reply:
-    """Tell the peer that holds this ticket."""
-
-    ticket: int
-    answer: PeerAnswer
 
 
 @frozen
@@ -57,4 +49,4 @@ class Departure:
     messages_lost: int
 
 
-Effect: TypeAlias = Answer | Reply | Asking | Event | Departure
+Effect: TypeAlias = Answer | LinkEffect | Event | Departure

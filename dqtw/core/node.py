@@ -1,387 +1,472 @@
 """One node as a deterministic machine.
 
-A command, a peer's request or answer, or the time goes in; effects come out (`Node.take_effects`). Nothing in here
-reads a clock, draws a random number or touches a socket, so that a whole cluster of nodes can be run, faults and all,
-from one seed. ``now`` is in seconds of a monotonic clock, which must not go back from one call to the next.
+A command, what comes from peers, or the time goes in; effects come out (`Node.take_effects`). Nothing in here reads a
+clock, draws a random number or touches a socket, so that a whole cluster of nodes can be run, faults and all, from one
+seed. ``now`` is in seconds of a monotonic clock, which must not go back from one call to the next.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final
 
-from attrs import evolve
-
-from dqtw.core.effects import Answer, Effect, Event, Level, Reply
-from dqtw.core.forwarding.favours import Favours
-from dqtw.core.forwarding.forwarding import Forwarding, forward_timeout_s
-from dqtw.core.forwarding.home import home_of
-from dqtw.core.forwarding.replays import Replays
-from dqtw.core.lifecycle.doubt import Doubt, patience_s
-from dqtw.core.lifecycle.life import Life, Phase
+from dqtw.core.dispatch import Dispatch
+from dqtw.core.effects import Answer, Effect, Event
+from dqtw.core.forwarding.inbound import Inbound
+from dqtw.core.forwarding.outbound import Outbound
+from dqtw.core.forwarding.remote_gets import Again, Answered
+from dqtw.core.lifecycle.lifecycle import Lifecycle, Phase
+from dqtw.core.lifecycle.ownership import Ownership
 from dqtw.core.lifecycle.reports import Reports
-from dqtw.core.lifecycle.start import Start
-from dqtw.core.links.peer_messages import Forward, NoSession, Open, PeerAnswer, PeerRequest, Role
-from dqtw.core.links.peers import Peers
+from dqtw.core.links.cluster import Cluster
+from dqtw.core.links.frames import (
+    AnyFrame,
+    Applied,
+    Backfill,
+    Changed,
+    Declined,
+    Delta,
+    End,
+    Fenced,
+    Fetch,
+    Fetched,
+    Forward,
+    Forwarded,
+    Interest,
+    Leave,
+    Open,
+    Opened,
+    PageRead,
+    ReadPage,
+    Stays,
+    Synced,
+)
+from dqtw.core.links.link import FrameReceived, Link, LinkDown, LinkEvent, LinkUp, StatusReceived
+from dqtw.core.links.link import Learned as LearnedIncarnation
+from dqtw.core.links.network import Network
+from dqtw.core.links.streams import Accepted, StreamAnswer, StreamRefused, StreamRequest
 from dqtw.core.model.commands import (
-    Ack,
-    ById,
     Command,
-    Complete,
     Delivered,
-    Get,
     GiveBack,
-    Inspect,
-    Nack,
-    Outcome,
-    Push,
-    Touch,
     check_lengths,
 )
-from dqtw.core.model.errors import BadRequest, OwnerDown, Refusal, Starting
+from dqtw.core.model.errors import BadRequest, PeerFault, Refusal, Starting
 from dqtw.core.model.health import Check, Health
 from dqtw.core.model.incarnation import fresh_incarnation, random_bytes
-from dqtw.core.model.message import MessageId
 from dqtw.core.model.settings import NodeSettings
 from dqtw.core.queue.owner import Owner
-from dqtw.core.queue.queue import unknown
-from dqtw.core.replication.exchange import Exchanges
-from dqtw.core.replication.held_copy import OwnCopy
+from dqtw.core.replication.anti_entropy import AntiEntropy
 from dqtw.core.replication.holder import Holder
-from dqtw.core.stats import node_health, node_stats
+from dqtw.core.replication.replicator import Replicator
+from dqtw.core.replication.sessions import Compared, Confirmed, Ended, Learned, Sessions
+from dqtw.core.stats import node_health, node_stats, phase_waits, push_waits
 
 look_again_s: Final = 0.25  # how often conditions that no event announces are looked at, in a cluster
-gap_s: Final = 2.0  # a node that was not run for so long can't judge others by their silence
-get_patience_s: Final = 10.0  # how long a get that does not wait may take to ask every peer
-favour_patience_s: Final = forward_timeout_s / 2  # of a peer's get that is in doubt; after that nobody may be there
+pause_s: Final = 2.0  # a process that was not run for so long may have been replaced
 boot_bytes: Final = 16
 
 
 class Node:
-    """The whole of a node, but for the world around it."""
+    """A complete node, without any I/O.
+
+    Attributes:
+        owner: the queue of this node.
+        holder: what it holds of other nodes' messages.
+    """
 
     def __init__(self, now: float, settings: NodeSettings, entropy: Callable[[int], bytes], wall_ms: int) -> None:
         """Start a node.
 
         Args:
             now: the monotonic clock, in seconds.
-            settings: what it was told.
-            entropy: gives as many random bytes as asked for.
-            wall_ms: the wall clock, milliseconds since 1970; it only makes the incarnation sortable.
+            settings: the options.
+            entropy: returns as many random bytes as asked for.
+            wall_ms: the wall clock, milliseconds since 1970; it only makes incarnations sortable.
         """
         self.settings = settings
         self.started_at = now
-        self.boot = entropy(boot_bytes).hex()
         self._entropy = entropy
         self._effects: list[Effect] = []
-        self._last_step = now
+        self._last_input_at = now
         self._look_at = now
-        self.peers = Peers(settings, self.boot, self._effects.append, self._note)
-        self.owner = Owner(settings, entropy, self.peers, self)
-        own = OwnCopy(self.owner.links, settings)
-        self.holder = Holder(settings, self.boot, self.peers, entropy, self, own)
-        self.exchanges = Exchanges(self.holder.held, self.peers, entropy, self._open_copy)
-        self.forwarding = Forwarding(settings, self.peers, self.holder.held, self.owner, self.answer)
-        self._favours = Favours(Replays(settings.node, self.peers, self.holder.held), self._effects.append)
-        self.doubt = Doubt(self.owner.links, settings.max_waiting)
-        start = Start(
+        self._due_at = now  # when `tick` is next needed, as of the end of the last turn
+        self._interests: dict[Link, list[str]] = {}  # the queues that polls at each peer wait for
+        self._sessions = Sessions()
+        self.replicator = Replicator(settings, self._sessions)
+        self.owner = Owner(settings, entropy, self.replicator)
+        self.holder = Holder(settings, self.replicator.holding)
+        self.exchanges = AntiEntropy(settings.node, self.holder, self._sessions)
+        self.network = Network(now, settings, entropy(boot_bytes).hex(), entropy)
+        self.outbound = Outbound(settings, self.network.cluster)
+        self.inbound = Inbound(settings.node)
+        self.ownership = Ownership(settings.max_waiting, settings.start_wait_s)
+        self.life = Lifecycle(
             now,
             settings,
-            self.boot,
-            self.peers,
-            lambda greatest: fresh_incarnation(wall_ms, entropy(random_bytes), greatest),
+            lambda at, greatest: fresh_incarnation(
+                wall_ms + int(1000 * (at - self.started_at)), entropy(random_bytes), greatest
+            ),
         )
-        self.life = Life(settings, self.peers, self.owner, self.holder, self.exchanges, start, self._note)
-        self._reports = Reports(settings, self.peers, self.owner.links, self.life, self._note)
-        self._turn(now)
-
-    # What comes in.
-
-    def command(self, now: float, ticket: int, command: Command) -> None:
-        """Do what a client asks; its answer is an effect, of this call or of a later one."""
-        self.tick(now)  # what is due goes to the requests that have waited for it, not to this one
-        try:
-            check_lengths(command, self.settings.max_lease_s)
-        except BadRequest as refusal:
-            self.answer(ticket, refusal)
-            return
-        self._carry_out(now, ticket, command)
-        self._turn(now)
-
-    def withdraw(self, now: float, ticket: int) -> bool:
-        """Forget a request that only waits, for its client is gone; False for one that is answered all the same."""
-        waited = self.owner.withdraw(ticket) | self.forwarding.withdraw(ticket) | self.doubt.withdraw(ticket)
-        self.tick(now)  # who stood behind it may be served now
-        return waited
-
-    def peer_asks(self, now: float, ticket: int, request: PeerRequest) -> None:
-        """Do what a peer asks; the reply is an effect, of this call or of a later one."""
-        self.tick(now)
-        if self.life.has_departed:
-            self._effects.append(Reply(ticket, NoSession(self.settings.node, self.boot)))  # and nothing is denied
-        elif isinstance(request, Forward):
-            for each, command in self._favours.begin(ticket, request):
-                self._carry_out(now, each, command)
-        else:
-            self._effects.append(Reply(ticket, self.holder.answer(now, request)))
-        self._turn(now)
-
-    def peer_answers(self, now: float, call: int, answer: PeerAnswer) -> None:
-        """Take the answer to a request of this node, or `Failed` for one that can't have an answer."""
-        self._note_gap(now)
-        self.peers.calls.answered(now, call, answer)
-        self._turn(now)
-
-    def tick(self, now: float) -> None:
-        """Do what is due."""
-        self._note_gap(now)
-        self.peers.calls.tick(now)
-        self.owner.tick(now)
-        self._turn(now)
-
-    def give_notice(self, now: float, seconds: float) -> None:
-        """Be not ready from now on, and serve all the same: the node will be told to drain in so many seconds."""
-        self.life.drain_at = now + seconds
-
-    def drain(self, now: float) -> None:
-        """Begin to leave: take nothing more in, let nobody wait, and go when others hold all that is here."""
-        self.tick(now)
-        self.life.drain(now)
-        self.owner.dismiss(Delivered(), self.life.refusal())
-
-    # What comes out.
-
-    def take_effects(self, now: float) -> list[Effect]:
-        """All effects since the last call, in order; each is given once, and must be carried out.
-
-        There is nothing to store first, and nothing to confirm: what became of a request comes in by `peer_answers`.
-        Requests to peers are made up here, so that all that came in since the last call shares one.
-        """
-        self._turn(now)
-        self.forwarding.pump(now)
-        self.owner.links.pump(now)
-        self.exchanges.carry_on(now)
-        departure = self.life.departure(now, is_quiet=self.is_quiet)
-        if departure is not None:
-            self._effects.append(departure)
-        effects = self._effects.copy()
-        self._effects.clear()
-        return effects
-
-    def next_deadline(self) -> float | None:
-        """When `tick` is next needed."""
-        deadlines = [*self.owner.deadlines(), self.peers.calls.next_deadline()]
-        if len(self.peers):
-            deadlines.append(self._look_at)
-        return min((when for when in deadlines if when is not None), default=None)
+        self.reports = Reports(settings)
+        self._dispatch = Dispatch(settings, self.owner, self.holder, self.outbound, self.ownership, self.life)
+        self._advance(now)
 
     @property
-    def is_quiet(self) -> bool:
-        """Whether no request is under way, here or for clients of this node elsewhere."""
-        return self.owner.is_quiet and self.forwarding.is_quiet and not len(self.doubt)
-
-    @property
-    def phase(self) -> Phase:
-        """What the node is doing with its life."""
-        return self.life.phase
-
-    @property
-    def incarnation(self) -> str:
-        """The incarnation of this node's queue; empty before the start has taken one."""
-        return self.owner.incarnation
+    def cluster(self) -> Cluster:
+        """The members, as this process knows them."""
+        return self.network.cluster
 
     @property
     def messages_count(self) -> int:
         """How many messages are on the queue."""
-        return len(self.owner.copy.live)
+        return self.replicator.holding.replica.count
 
     def health(self, check: Check) -> Health:
-        """Whether the node is well, and why not."""
-        return node_health(self, self._last_step, check)  # in a cluster time is seen four times a second
+        """Return whether the node is well, and why it is not."""
+        return node_health(self, self._last_input_at, check)  # in a cluster time is seen four times a second
 
     def stats(self, now: float) -> dict[str, object]:
-        """What an operator may want to know; names to JSON values, seconds end in ``_s``."""
+        """Return what an operator may want to know: names to JSON values, seconds ending in ``_s``."""
         return node_stats(self, now)
 
-    # As time goes on.
+    # Input from clients.
 
-    def _note_gap(self, now: float) -> None:
-        """See first whether this process was not run for a while: then the others' silence proves nothing."""
-        if now - self._last_step > gap_s:
-            for peer in self.peers:
-                peer.forgive(now)
-            self.holder.begin_again(now - self._last_step)
-            self.doubt.begin_again(now)
-            self._reports.begin_again(now)
-            self.owner.intake.pushes.begin_again()
-            self.life.begin_again(now)
-        self._last_step = now
-
-    def _turn(self, now: float) -> None:
-        """See what has become possible: after each input, and before effects are taken; once more does no harm.
-
-        First whether this process was replaced: a greater incarnation than its own was given by a newer one, and nobody
-        may be served any more. Then its life goes on. What no event announces (that a silence has lasted, above all) is
-        looked at four times a second. Those who wait come last, when it is known whether this is the owner still.
-        """
-        if self.owner.incarnation and self.owner.greatest_met > self.owner.incarnation:
-            self.fenced(now, self.owner.greatest_met)
-        self.life.go_on(now)
-        if now >= self._look_at:
-            self._look_at = now + look_again_s
-            self.exchanges.begin(now)
-            self.holder.tidy(now)
-            self.life.look_for_readiness(now)
-            self.life.stay_in_touch(now)
-            self._give_up_in_doubt(now)
-            self._reports.look(now)
-        for each in self.doubt.pop_cleared(now):
-            self._carry_out(now, each.ticket, each.command, is_cleared=True)
-        if not self.owner.is_awaited:
-            self.doubt.nobody_waits()
-        elif self.life.is_serving and self.doubt.is_cleared(now):
-            self.owner.settle(now)
-
-    def _give_up_in_doubt(self, now: float) -> None:
-        """Let nobody wait for ever for peers that are slow; nothing was done."""
-        for each in self.doubt.pop_expired(now):
-            is_get = isinstance(each.command, Get)
-            self.answer(each.ticket, Delivered() if is_get else Starting("the peers have yet to confirm this node"))
-
-    # Doing what is asked.
-
-    def _carry_out(self, now: float, ticket: int, command: Command, *, is_cleared: bool = False) -> None:
+    def command(self, now: float, ticket: int, command: Command) -> None:
+        """Carry out what a client asks for; its answer is an effect, of this call or of a later one."""
+        if now >= self._due_at:
+            self.tick(now)  # what is due goes to the requests that have waited for it, not to this one
         try:
-            match command:
-                case Push():
-                    self._push(now, ticket, command, is_cleared=is_cleared)
-                case Get():
-                    self._get(now, ticket, command, is_cleared=is_cleared)
-                case Ack() | Inspect():
-                    self._by_id(now, ticket, command, command.id, is_cleared=is_cleared)
-                case Nack() | Touch() | GiveBack() | Complete():
-                    self._by_id(now, ticket, command, command.receipt.id, is_cleared=is_cleared)
-        except Refusal as refusal:
-            self.answer(ticket, refusal)
-
-    def _push(self, now: float, ticket: int, push: Push, *, is_cleared: bool) -> None:
-        self._check_open()
-        if push.key is not None:
-            home = home_of(push.key, self.settings.members)
-            if home != self.settings.node and ticket not in self._favours:
-                self.forwarding.forward(now, ticket, home, push)
-                return
-            if not self.owner.links.rescue_is_done():
-                raise Starting("the key may be among the messages that are still being recovered")
-        links = self.owner.links
-        is_doubtful = links.copies_in_doubt(now) if push.key is None else links.in_doubt(now)
-        if is_doubtful and not is_cleared:
-            # Else a retry at this process's successor makes two messages of one.
-            self.doubt.park(now, ticket, push, min(patience_s, self.settings.push_timeout_s))
-        else:
-            self.owner.push(now, ticket, push)
-
-    def _get(self, now: float, ticket: int, get: Get, *, is_cleared: bool) -> None:
-        self._check_open()
-        if not is_cleared and self.owner.links.in_doubt(now):
-            self.doubt.park(now, ticket, get, favour_patience_s if ticket in self._favours else get_patience_s)
-        elif ticket in self._favours:
-            self.owner.get(now, ticket, evolve(get, wait_s=0.0))
-        elif self.owner.ready_count() or not len(self.peers):
-            self.owner.get(now, ticket, get)
-        else:
-            self.owner.stand_in_line(now, ticket, get, get.wait_s or get_patience_s)
-            self.forwarding.hunt(now, ticket, get)
-
-    def _by_id(self, now: float, ticket: int, command: ById, id: MessageId, *, is_cleared: bool) -> None:
-        if self.phase is Phase.FENCED:
-            raise self.life.refusal()
-        if id.node != self.settings.node:
-            if id.node not in self.peers and self.peers.somebody_knows(id.node):
-                raise OwnerDown(f"{id.node} is no member that this node was told of")
-            if id.node not in self.peers and len(self.peers) and self.phase is Phase.STARTING:
-                raise self.life.refusal()  # the peers have yet to tell which members they know
-            if id.node not in self.peers or ticket in self._favours:
-                raise unknown(id)
-            self.forwarding.forward(now, ticket, id.node, command)
+            check_lengths(command, self.settings.max_lease_s)
+        except BadRequest as refusal:
+            self._answer([Answer(ticket, refusal)])
             return
-        if self.phase is Phase.STARTING:
-            raise self.life.refusal()
-        if isinstance(command, Ack) and self.owner.links.is_needed(id):
-            self.owner.links.fetch_first(id)  # removed unseen, nobody would remember its key
-            self.doubt.park(now, ticket, command)
-            return
-        is_doubtful = self.owner.links.may_know(id) or self.owner.links.in_doubt(now)
-        if is_doubtful and not is_cleared:
-            self.doubt.park(now, ticket, command)
+        self._carry_out(now, ticket, command)
+        if self.settings.copies == 1 or not self.replicator.progress:
+            self._confirm(now)  # there may be no member to wait for
         else:
-            self.owner.by_id(now, ticket, command)
+            self._settle(now)
 
-    def _check_open(self) -> None:
-        if not self.life.is_serving:
-            raise self.life.refusal()
+    def withdraw(self, now: float, ticket: int) -> bool:
+        """Forget a request that only waits, for its client is gone; return False if it is answered all the same."""
+        waited = self.owner.withdraw(ticket) or self.ownership.withdraw(ticket) or self.outbound.withdraw(ticket)
+        self._settle(now)  # the request behind it may be served now
+        return waited
 
-    # What the parts tell; see their own protocols.
+    def give_notice(self, now: float, seconds: float) -> None:
+        """Report not to be ready from now on, and serve all the same: a drain begins in so many seconds."""
+        self.life.drain_at = now + seconds
 
-    def answer(self, ticket: int, outcome: Outcome) -> None:
-        """Answer a request of a client, here or at a peer."""
-        if isinstance(outcome, Refusal):
-            self.owner.totals["refused_" + outcome.code] += 1
-        if not self._favours.answer(ticket, outcome):
-            self._effects.append(Answer(ticket, outcome))
-
-    def is_serving(self) -> bool:
-        """Whether messages are delivered now."""
-        return self.life.is_serving
-
-    def is_complete(self) -> bool:
-        """Whether the start is over, and this node is its queue's owner still: the others must have its copy."""
-        return self.life.has_served and self.phase is not Phase.FENCED
-
-    def is_leaving(self) -> bool:
-        """Whether this node is about to stop."""
-        return self.life.is_leaving
-
-    def is_fenced(self) -> bool:
-        """Whether it was replaced, and stays until others hold all that it holds."""
-        return self.life.is_handing_over
-
-    def open_request(self, nonce: str) -> Open:
-        """What to open sessions with, as the owner."""
-        return self._open(self.settings.node, Role.OWNER, nonce)
-
-    def _open_copy(self, queue: str, nonce: str) -> Open:
-        return self._open(queue, Role.COPY, nonce)
-
-    def _open(self, queue: str, role: Role, nonce: str) -> Open:
-        return Open(
-            queue,
-            role,
-            self.settings.cluster,
-            self.settings.node,
-            self.boot,
-            self.owner.incarnation,
-            nonce,
-            self.settings.max_message,
-            self.settings.members,
-            dict(self.peers.addresses),
+    def drain(self, now: float) -> None:
+        """Begin to leave: accept nothing more, let no request wait, and go when others hold all that is here."""
+        self.tick(now)
+        self.life.drain(now)
+        self._answer(self.owner.dismiss(Delivered(), self.life.refusal()))
+        self._answer(Answer(each.ticket, self.life.refusal()) for each in self.ownership.pop_all())
+        self._note(
+            "handing over; messages of this node: {own}, of nodes that are away: {others}",
+            own=self.replicator.holding.replica.count,
+            others=sum(each.replica.count for each in self.holder.others if not each.is_current),
         )
 
-    def peer_changed(self, peer: str) -> None:
-        """A session began or ended."""
-        if self.owner.links[peer].in_session:
-            self._note("{peer} is in session", peer=peer)
-        else:
-            self._note("{peer} is out of session: {why}", peer=peer, why=self.owner.links[peer].ended)
+    # Input from peers.
 
-    def hinted(self, now: float, owner: str) -> None:
-        """That owner may have messages to deliver."""
-        self.forwarding.hinted(now, owner)
+    def stream_asked(self, now: float, request: StreamRequest) -> Accepted | StreamRefused:
+        """Decide on a stream that a peer wants to open."""
+        self._note_pause(now)
+        answer, events = self.network.asked(now, request)
+        self._handle(now, events)
+        return answer
 
-    def fenced(self, now: float, greatest: str) -> None:
-        """A peer knows a greater incarnation of this node."""
-        if self.life.fence(now, greatest):
-            self.forwarding.abandon()
-            for each in self.doubt.pop_all():
-                self.answer(each.ticket, self.life.refusal())
+    def dial_answered(self, now: float, stream: int, answer: StreamAnswer) -> None:
+        """Take the answer to a stream request of this node."""
+        self._note_pause(now)
+        self._look_at = now  # the answer may name a greater incarnation of this node
+        self._handle(now, self.network.dialled(now, stream, answer))
 
-    def _note(self, what: str, level: Level = "info", **facts: object) -> None:
-        self._effects.append(Event(what, facts, level))
+    def dial_failed(self, now: float, stream: int, why: str, *, is_lasting: bool) -> None:
+        """Note that a stream was not opened; ``is_lasting``: the peer refuses this node."""
+        self._note_pause(now)
+        self.network.dial_failed(now, stream, why, is_lasting=is_lasting)
+
+    def stream_closed(self, now: float, stream: int, why: str) -> None:
+        """Note that a stream has ended."""
+        self._note_pause(now)
+        self._handle(now, self.network.closed(now, stream, why))
+
+    def received(self, now: float, stream: int, frames: list[AnyFrame], express_bytes: int, bulk_bytes: int) -> None:
+        """Take what was read from a stream at once: the frames that are complete, and how many bytes there were."""
+        self._note_pause(now)
+        self._handle(now, self.network.received(now, stream, frames, express_bytes, bulk_bytes))
+
+    def _handle(self, now: float, events: Iterable[LinkEvent]) -> None:
+        for event in events:
+            match event:
+                case FrameReceived(link, frame):
+                    if link.is_up and not self.life.has_departed:
+                        try:
+                            self._take(now, link, frame)
+                        except PeerFault as fault:
+                            self._effects += self.reports.fault(now, link, str(fault))
+                            self._handle(now, self.network.close(now, link, str(fault)))
+                case LinkUp(link):
+                    self.outbound.link_up(link)
+                    self._effects += self.reports.link_up(now, link)
+                    self._look_at = now
+                case LinkDown(link, why):
+                    self._link_down(now, link, why)
+                    self._look_at = now
+                case StatusReceived() | LearnedIncarnation():
+                    self._look_at = now
+        self._confirm(now)
+
+    def _take(self, now: float, link: Link, frame: AnyFrame) -> None:
+        """Take one frame.
+
+        Raises:
+            PeerFault: the peer breaks the protocol.
+        """
+        match frame:
+            case Applied():
+                self._sessions.receive(now, link, frame)
+            case Delta():
+                reported = self.holder.receive(now, link, frame, self.cluster)
+                if reported is not None:
+                    self.outbound.reported(link, reported.counts)
+            case Forward():
+                for ticket, command in self.inbound.begin(link, frame):
+                    self._carry_out(now, ticket, command)
+            case Forwarded():
+                self._act(now, self.outbound.forwarded(now, link, frame, self.owner.polls))
+            case Backfill() | ReadPage() | Fetch():
+                self.holder.receive(now, link, frame, self.cluster)
+            case _:
+                self._look_at = now  # the frames below come seldom, and may decide anything
+                self._take_rare(now, link, frame)
+
+    def _take_rare(self, now: float, link: Link, frame: AnyFrame) -> None:
+        match frame:
+            case Open() | Synced() | End():
+                self.holder.receive(now, link, frame, self.cluster)
+            case Opened() | Declined() | PageRead() | Fetched() | Changed():
+                self._take_from_session(now, self._sessions.receive(now, link, frame))
+            case Interest():
+                self._interests[link] = frame.queues
+            case Leave():
+                link.send(Stays(frame.call, yes=not self.life.is_going))
+            case Stays() if self.life.handover is not None:
+                self.life.handover.answered(link, frame)
+            case Fenced():
+                self.cluster.learn(frame.node, frame.greatest)
+
+    def _take_from_session(self, now: float, event: Compared | Learned | Ended | Confirmed | None) -> None:
+        match event:
+            case Compared(session, owner, _, greatest):
+                self.cluster.learn(owner, greatest)
+                self.replicator.compared(event)
+            case Learned(session) if session in self.replicator:
+                self._answer(self.owner.learned(now, event))
+            case Learned(session):
+                self._sessions.holding_of(session).learn(now, event.contents, event.records, session)
+            case Ended(session, owner):
+                self.replicator.declined(now, event)
+                self.exchanges.ended(now, session, owner)
+        self.owner.withhold()
+
+    def _link_down(self, now: float, link: Link, why: str) -> None:
+        self._effects += self.reports.link_down(now, link, why)
+        for session in self._sessions.link_down(link):
+            self.replicator.ended(session)
+        self.owner.withhold()
+        self.holder.link_down(link)
+        self._interests.pop(link, None)
+        self._act(now, self.outbound.link_down(now, link))
+        self._undo(now, self.inbound.link_down(link))
+
+    # Time.
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._note_pause(now)
+        self._handle(now, self.network.tick(now))
+        self._answer(self.owner.tick(now))
+        self._act(now, self.outbound.tick(now))
+        if now >= self._look_at:
+            self._advance(now)
+        self._confirm(now)
+        self.next_deadline(now)
+
+    def _note_pause(self, now: float) -> None:
+        """See first whether this process was not run for a while: then it may have been replaced."""
+        if now - self._last_input_at > pause_s and len(self.settings.peers):
+            self._last_input_at = now
+            self._handle(now, self.network.resumed(now))
+            self.ownership.resumed(now, self.cluster)
+            self.life.recovery.resumed(now)
+            self.reports.resumed(now)
+        self._last_input_at = now
+
+    def next_deadline(self, now: float) -> float | None:
+        """Return when `tick` is next needed."""
+        deadlines = [*self.owner.deadlines(), self.outbound.next_deadline(), self.network.next_deadline(now)]
+        if self.settings.peers:
+            deadlines.append(self._look_at)
+        deadline = min((when for when in deadlines if when is not None), default=None)
+        self._due_at = inf if deadline is None else deadline
+        return deadline
+
+    # What has become possible.
+
+    def _confirm(self, now: float) -> None:
+        """Answer what the peers have confirmed, and serve the requests that wait for what that sets free."""
+        self._answer(self.owner.confirm(now, self.cluster))
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Serve the requests that wait, until nothing moves; what this changes may be confirmed at once."""
+        log = self.replicator.log
+        while self.owner.is_awaited and self.life.is_serving and not self.ownership.unconfirmed:
+            end = log.end
+            takes_keys = self.ownership.takes_keys(self.cluster, self.replicator)
+            self._answer(self.owner.settle(now, takes_keys=takes_keys))
+            if log.end == end:
+                break
+            self._answer(self.owner.confirm(now, self.cluster))
+
+    def _advance(self, now: float) -> None:
+        """Go on with what no single event decides: fencing, the start, sessions, readiness, requests that were held."""
+        self._look_at = now + look_again_s
+        cluster, replicator, life = self.cluster, self.replicator, self.life
+        own, greatest = replicator.incarnation, cluster.greatest(self.settings.node)
+        if own is not None and greatest is not None and greatest > own and life.phase is not Phase.FENCED:
+            self._fence(now, greatest)
+        if life.may_start_anew(now, cluster, own):
+            self._start_anew(now)
+        if replicator.incarnation is None and (incarnation := life.choose(now, cluster)) is not None:
+            self._take_incarnation(incarnation)
+        if replicator.incarnation is not None and life.phase is not Phase.FENCED:
+            replicator.open_sessions(now, cluster)
+        if life.may_serve(now, cluster, replicator):
+            self._serve()
+        self.holder.fence(cluster)
+        self.exchanges.open_sessions(now, cluster, is_going=life.is_going)
+        self.ownership.look(now, cluster, replicator)
+        released = self.ownership.release(now, cluster, replicator)
+        self._answer(Answer(each.ticket, Starting("the peers have yet to confirm this node")) for each in released.late)
+        for each in released.ready:
+            self._carry_out(now, each.ticket, each.command)
+        if life.becomes_ready(now, cluster, self.holder, self.exchanges):
+            self._note("ready")
+        waits, members = list(phase_waits(self, now)), cluster.members.values()
+        self._effects += self.reports.look(now, life.phase, waits, list(push_waits(self, now)), members)
+
+    def _take_incarnation(self, incarnation: str) -> None:
+        self.replicator.incarnation = incarnation
+        self.holder.declines = None
+        self.cluster.learn(self.settings.node, incarnation)
+        self.cluster.become(incarnation, is_going=False)
+
+    def _serve(self) -> None:
+        self.owner.queue.release(list(self.replicator.holding.replica.live_dots & self.owner.queue.waiting))
+        self._note(
+            "serving; messages recovered: {recovered}",
+            incarnation=self.replicator.incarnation,
+            recovered=self.replicator.holding.replica.count,
+        )
+
+    def _fence(self, now: float, greatest: str) -> None:
+        """Stop serving: a newer process of this node exists, or existed."""
+        self._note(
+            "fenced: a newer process of this node exists; handing over",
+            incarnation=self.replicator.incarnation,
+            greater=greatest,
+        )
+        self.life.fence(now)
+        refusal = self.life.refusal()
+        self._answer(self.owner.abandon(refusal))
+        self._act(now, self.outbound.abandon())
+        self._answer(Answer(each.ticket, refusal) for each in self.ownership.pop_all())
+        self.replicator.end_all()
+        self.holder.end_owners("this process was replaced")
+        self.cluster.become(self.replicator.incarnation, is_going=True)
+
+    def _start_anew(self, now: float) -> None:
+        """Go on as a new process with all that this one holds: no process that replaced it lives."""
+        self._note("starting anew: no newer process of this node lives")
+        self.network, events = self.network.anew(now, self._entropy(boot_bytes).hex())
+        self._handle(now, events)
+        self.outbound.renewed(self.cluster)
+        self.replicator.renew()
+        self.holder.renew()
+        self.life.start_anew(now)
+
+    def _carry_out(self, now: float, ticket: int, command: Command) -> None:
+        self._answer(self._dispatch.carry_out(now, ticket, command, self.cluster))
+
+    # Output.
+
+    def _answer(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            if isinstance(answer.outcome, Refusal):
+                self.owner.totals["refused_" + answer.outcome.code] += 1
+            if answer.ticket < 0:
+                self._undo(self._last_input_at, self.inbound.answer(answer.ticket, answer.outcome))
+            else:
+                self._effects.append(answer)
+
+    def _act(self, now: float, results: Iterable[Answered | Again]) -> None:
+        for result in results:
+            if isinstance(result, Answered):
+                self._answer([Answer(result.ticket, result.outcome)])
+            else:
+                self._carry_out(now, result.ticket, result.get)
+
+    def _undo(self, now: float, give_backs: Iterable[GiveBack]) -> None:
+        for each in give_backs:
+            try:
+                self.owner.by_id(now, 0, each)
+            except Refusal:
+                continue  # the lease has ended
+        self._settle(now)
+
+    def _note(self, what: str, **facts: object) -> None:
+        """Log an event; a node without peers serves from the start, and has nothing to report."""
+        if self.settings.peers:
+            self._effects.append(Event(what, facts))
+
+    def take_effects(self, now: float) -> list[Effect]:
+        """Return all effects since the last call, in order; each is given once, and must be carried out.
+
+        What goes to peers is made here, so that all that came in since the last call shares frames.
+        """
+        if self._look_at <= now:
+            self._advance(now)
+            self._confirm(now)
+        if self.owner.polls or not self.outbound.is_idle:
+            self.outbound.interest(now, ["default"] if self.owner.polls else [])
+            self._act(now, self.outbound.pump(now, self.owner.polls))
+        self.inbound.pump()
+        self.holder.pump(now, self.cluster)
+        ready = {"default": len(self.owner.queue.ready) if self.life.is_serving else 0}
+        counts = {link.node: ready for link, queues in self._interests.items() if queues}
+        is_whole = self.life.recovery.is_whole and self.life.phase is not Phase.FENCED
+        self.replicator.pump(now, counts, self.owner.queue.rises, is_whole=is_whole)
+        self.exchanges.pump(now)
+        self._leave(now)
+        effects = [*self._effects, *self.network.take_effects(now)]
+        self._effects.clear()
+        return effects
+
+    def _leave(self, now: float) -> None:
+        if self.life.begin_handover(now, is_quiet=self.is_quiet):
+            self.holder.end_owners("this process is about to stop")
+            self.cluster.become(self.replicator.incarnation, is_going=True)
+        if self.life.handover is not None:
+            self.life.handover.ask(self.cluster)
+            departure = self.life.departure(now, self.cluster, self.holder, self.replicator.incarnation)
+            if departure is not None:
+                self._effects.append(departure)
+
+    @property
+    def is_quiet(self) -> bool:
+        """True if no request is under way, here or for clients of this node elsewhere."""
+        return self.owner.is_quiet and self.outbound.is_quiet and self.inbound.is_quiet and not len(self.ownership)

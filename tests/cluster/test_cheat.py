@@ -11,10 +11,12 @@ from tests.cluster.patched import patched_twistd
 from tests.process.node import twistd
 
 answers_at_once = """
-from dqtw.core.replication.commit import Pushes
+from dqtw.core.replication.replicator import Replicator
 
-assert callable(Pushes._is_committed)
-Pushes._is_committed = lambda pushes, pending: True
+assert callable(Replicator.committed)
+Replicator.committed = lambda replicator: replicator.pushes.reach(replicator.log.end)
+assert callable(Replicator.check_enough)
+Replicator.check_enough = lambda replicator: None
 """
 clients = 6
 only_pushes = Habits(timeout_s=3.0, pushes=1.0, keyed=0.0)
@@ -30,6 +32,7 @@ def lost_with_an_owner_that_was_cut_off(cluster: Cluster) -> Finding:
         cluster.relays.cut(["a"], ["b", "c"])
         since = pushes(cluster)
         wait_for(lambda: pushes(cluster) > since + 100 or all_wait(cluster), "the cut has no effect")
+        wait_for(lambda: not any(cluster.stats(id)["peers"]["a"]["up"] for id in "bc"), "the links do not end")
         run.recorder.fault("kill a")
         cluster.kill("a")
         cluster.relays.heal()

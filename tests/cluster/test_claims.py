@@ -101,5 +101,5 @@ def test_stats_and_health_tell_what_is_missing(cluster_of: Callable[..., Cluster
     assert (stats["copies"]["b"]["messages"], stats["copies"]["b"]["bytes"]) == (1, 5)
     cluster.kill("c")
     wait_for(lambda: cluster.stats("a")["peers"]["c"]["state"] != "in_session", "a does not notice")
-    assert cluster.stats("a")["peers"]["c"]["error"]
+    wait_for(lambda: cluster.stats("a")["peers"]["c"]["error"], "a does not say why")
     assert cluster.health("a", "ready")["ok"]

@@ -122,4 +122,4 @@ def test_partitions_and_silent_machines_break_no_promise(machines: Machines) -> 
     table = (machines.directory / "check.log").read_text()
     assert status == 0, table
     assert re.search(r"push ok \d{2}", table), table
-    assert "out of session" in machines.log("a")
+    assert "is not linked" in machines.log("a")

@@ -65,9 +65,9 @@ def test_a_port_for_clients_at_a_peers_url_is_reported(nodes: Nodes) -> None:
         f"--peer=b=http://127.0.0.1:{http}",
         f"--peer-listen=tcp:{own}:interface=127.0.0.1",
     )
-    node.wait_logged("b declines: ")
+    node.wait_logged("b refuses a: ")
     waits = node.request("GET", "/health/ready").json["waiting_for"]
-    assert waits == ["b declines"]
+    assert waits == ["b refuses a"]
     (error,) = errors(node).values()
     assert error.endswith(
         f"the URL seems to lead to a port for clients, not to --peer-listen (http://127.0.0.1:{http})"

@@ -54,7 +54,9 @@ class QueueAgainstModel(RuleBasedStateMachine):
         self.tickets = 0
         self.receipts: list[tuple[Receipt, int]] = []  # with which delivery each came
         self.compared: set[int] = set()
-        self.incarnation = self.world.owner.incarnation
+        incarnation = self.world.owner.replicator.incarnation
+        assert incarnation is not None
+        self.incarnation = incarnation
 
     # What clients do.
 
@@ -116,7 +118,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
     def leave(self, pick: int) -> None:
         ticket = 1 + pick % self.tickets
         assert self.world.leave(ticket) == self.model.leave(ticket)
-        self.model.tick(self.world.now)
+        self.model.settle(self.world.now)
 
     # What time does.
 
@@ -157,20 +159,27 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
     @invariant()
     def the_timer_is_set_for_what_comes_next(self) -> None:
-        assert self.world.node.next_deadline() == min(self.model.deadlines(), default=None)
+        assert self.world.node.next_deadline(self.world.now) == min(self.model.deadlines(), default=None)
 
     @invariant()
     def the_bound_holds(self) -> None:
-        queue = self.world.owner.queue
-        assert len(queue) <= self.model.settings.size
-        assert queue.copy.body_bytes <= self.model.settings.max_bytes
+        replica = self.world.owner.replicator.holding.replica
+        assert replica.count <= self.model.settings.size
+        assert replica.body_bytes <= self.model.settings.max_bytes
 
     @invariant()
-    def the_copy_is_the_queue(self) -> None:
-        """What the peers would be told is what the clients see."""
-        copy = self.world.owner.queue.copy
-        assert [id.n for id in copy.live_ids] == sorted(id.n for id in copy.live) == [m.n for m in self.model.messages]
-        assert list(copy.seen) == [self.named(n) for n in range(1, len(copy.seen) + 1)]
+    def the_replica_is_the_queue(self) -> None:
+        """What the peers would be sent is what the clients see."""
+        replica = self.world.owner.replicator.holding.replica
+        numbers = [n for (_, n), _ in replica.messages()]
+        assert [n for _, n in replica.live_dots] == sorted(numbers) == [m.n for m in self.model.messages]
+        assert list(replica.seen) == [(self.incarnation, n) for n in range(1, len(replica.seen) + 1)]
+
+    @invariant()
+    def each_message_is_in_one_state(self) -> None:
+        queue, live = self.world.owner.queue, self.world.owner.replicator.holding.replica.live_dots
+        assert not (queue.ready | queue.waiting | queue.hidden) - live
+        assert sum(queue.count(state) for state in State) == len(live)
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):

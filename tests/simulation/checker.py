@@ -1,32 +1,10 @@
 """Safety: what must hold after each turn of each process."""
 
-from dqtw.core.effects import Answer, Departure, Effect, Reply
-from dqtw.core.lifecycle.life import Phase
-from dqtw.core.links.peer_messages import (
-    Applied,
-    Asking,
-    Delta,
-    Forward,
-    Forwarded,
-    Open,
-    Opened,
-    Paged,
-    PeerAnswer,
-    Role,
-)
-from dqtw.core.model.commands import (
-    Ack,
-    Complete,
-    Delivered,
-    Get,
-    Inspect,
-    Nack,
-    Outcome,
-    Outcomes,
-    Push,
-    Pushed,
-    Touch,
-)
+from dqtw.core.effects import Answer, Departure
+from dqtw.core.lifecycle.lifecycle import Phase
+from dqtw.core.links.frames import AnyFrame, Delta, Forward
+from dqtw.core.model.commands import Command, Complete, Delivered, Get, GiveBack, Outcome, Push, Pushed
+from dqtw.core.model.dots import DotSet
 from dqtw.core.model.message import Message, MessageId
 from tests.simulation.clients import Call
 from tests.simulation.clock import Clock
@@ -34,16 +12,30 @@ from tests.simulation.copies import Change, CopyWatch
 from tests.simulation.ledger import Fate, Ledger
 from tests.simulation.lives import Lives
 from tests.simulation.network import Network
+from tests.simulation.patience import Patience
 from tests.simulation.process import Process
 from tests.simulation.promises import Promises
-from tests.simulation.requests import Request, Requests, commands_of, removed_by
+from tests.simulation.requests import Request, Requests
 from tests.simulation.room import Room
 from tests.simulation.scenario import Scenario
+from tests.simulation.sessions import SessionWatch
+from tests.simulation.streams import Stream
 from tests.simulation.trace import Trace, short
 from tests.simulation.violation import require
 
 whole_look_every = 200  # turns of all processes together
-forwardable = Push | Get | Ack | Nack | Touch | Complete | Inspect
+lawful_ends = (  # why a link may go down; nothing that a peer sends is a reason
+    "no byte for",
+    "no progress for",
+    "the connection was lost",
+    "the peer has closed the connection",
+    "the peer accepts no data",
+    "the peer names another pair of streams",
+    "replaced by a newer stream",
+    "this process was paused",
+    "this process starts anew",
+    "another process of that node takes its place",
+)
 
 
 class Checker:
@@ -54,226 +46,173 @@ class Checker:
         self.requests = Requests()
         self.copies = CopyWatch()
         self.room = Room(scenario)
+        self.sessions = SessionWatch(self.copies, self.alive)
         self.processes: list[Process] = []
         self._scenario = scenario
         self._clock = clock
         self._trace = trace
         self._turns = 0
-        self._answered_now: dict[MessageId, Process] = {}
-        self._renewed: list[Fate] = []
-        self._synced_once: set[tuple[Process, str]] = set()
 
     def watch(self, network: Network) -> None:
         """Look at what goes over this network, too."""
         self.lives = Lives(self._clock, self.ledger, network, self._trace, self.processes)
+        self.patience = Patience(self._scenario, self._clock, self.requests, network, self.processes)
         self.promises = Promises(
-            self._scenario, self.ledger, self.requests, self.copies, self.room, network, self._trace, self.alive
+            self._scenario, self.ledger, self.copies, self.room, self.lives, network, self._trace, self.alive
         )
 
     def alive(self) -> list[Process]:
-        """Every process that has memory."""
+        """Return every process that has memory."""
         return [process for process in self.processes if process.is_alive]
+
+    def keys_of(self, dots: DotSet) -> list[str | None]:
+        """Return the keys of messages of whichever owner."""
+        return [fate.message.key for id, fate in self.ledger.fates.items() if id[1:] in dots]
 
     # What comes in.
 
     def called(self, call: Call) -> None:
-        """A client's request has come to its process."""
-        request = Request(call.command, call.process, call.ticket, self._clock.now)
-        self.requests.begin(request)
-        self.promises.asked(self._clock.now, request)
+        """Note a client's request that has come to its process."""
+        self.requests.begin(Request(call.command, call.process, call.ticket, self._clock.now))
+        if isinstance(call.command, Push):
+            self.promises.asked(call.command)
 
     def forgotten(self, call: Call) -> None:
-        """A request that only waited was withdrawn: nothing was done."""
+        """Note that a request that only waited was withdrawn: nothing was done."""
         self.requests.end(call.process, call.ticket)
         if isinstance(call.command, Push):
             self.ledger.pushed(call.command.body).may_be -= 1
 
-    def sent(self, source: Process, asking: Asking) -> None:
-        """A process asks a peer for something: on behalf of a client of its own, or not at all."""
-        if isinstance(asking.request, Open) and asking.request.role is Role.OWNER:
-            self.lives.check_twins(source)
-        if not isinstance(asking.request, Forward):
-            return
-        for command in commands_of(asking.request):
-            if isinstance(command, forwardable):
-                mine = self.requests.asks_for(source, command)
-                require(mine, f"{source} forwards {command}, which no client of its own has asked for")
-            removed = removed_by(command)
-            if removed in self.ledger.fates:
-                self.ledger.fates[removed].removers[asking] = self._clock.now
+    def sent(self, stream: Stream, frame: AnyFrame) -> None:
+        """Look at a frame that a process writes."""
+        if isinstance(frame, Delta) and frame.is_synced:
+            self._check_synced(stream.writer.process, stream.reader.process)
+        if isinstance(frame, Forward):
+            for command in frame.commands:
+                self._check_forwarded(stream.writer.process, command)
 
-    def arrived(self, source: Process, target: Process, ticket: int, asking: Asking) -> None:
-        """A peer's request has come to a process."""
-        if isinstance(asking.request, Delta) and asking.request.queue == source.id:
-            held = target.node.holder.held.get(source.id)
-            if held is not None and held.find(asking.request.token) is not None:  # else it can't tell who speaks
-                self.lives.heard(source, target)
-            if asking.request.synced:
-                self._synced_once.add((target, source.id))
-        if isinstance(asking.request, Forward):
-            self.requests.begin(Request(asking.request.command, target, ticket, self._clock.now, source))
+    def _check_forwarded(self, process: Process, command: Command) -> None:
+        """See that a process forwards what a client of its own has asked for, and nothing else."""
+        mine = [each.command for each in self.requests.now_at(process) if not each.is_forwarded]
+        match command:
+            case GiveBack():
+                return
+            case Get():
+                is_asked = any(isinstance(each, Get) for each in mine)
+            case Complete():
+                is_asked = any(isinstance(each, Get) and each.ack_now for each in mine)
+            case _:
+                is_asked = command in mine
+        require(is_asked, f"{process} forwards {command}, which no client of its own has asked for")
 
-    def answered(self, source: Process, asking: Asking, sent_at: float, answer: PeerAnswer) -> None:
-        """A peer's answer has come back."""
-        if asking.call in source.node.peers.calls._then:
-            self.lives.answered(source, asking.peer, answer)
-        if isinstance(answer, Opened | Paged | Applied) and getattr(asking.request, "queue", "") == source.id:
-            self.promises.deliveries.confirm(source, asking.peer, sent_at)
+    def _check_synced(self, owner: Process, peer: Process) -> None:
+        """See that an owner calls a peer synced only while it lacks nothing itself that the peer has."""
+        progress = owner.node.replicator.progress.get(peer.id)
+        if progress is not None and progress.link.process.boot == peer.node.cluster.boot:
+            lacks = progress.need or progress.records or not progress.is_whole
+            require(not lacks, f"{owner} says that {peer} is synced, and lacks what that has")
 
     # What comes of it.
 
-    def turn(self, process: Process, effects: list[Effect]) -> None:
-        """A process has had its turn.
+    def turn(self, process: Process) -> None:
+        """Look at a process after its turn.
 
         Raises:
             Violation: something is wrong.
         """
         now = self._clock.now
-        answers = [(ticket, outcome) for ticket, outcome in map(_outcome, effects) if outcome is not None]
-        self._answered_now.clear()
-        self._renewed.clear()
         self.requests.begin_turn()
         self.room.turn(process)
-        for effect in effects:
-            if isinstance(effect, Asking):
-                self.lives.asked(process, effect.peer)
-                self._check_synced(process, effect)
-        for ticket, outcome in answers:
-            self._meet(now, process, ticket, outcome)
+        for ticket, command in process.node.begun:
+            if ticket < 0:
+                self.requests.begin(Request(command, process, ticket, now))
+        reached, process.node.reached = process.node.reached, []
+        process.node.begun.clear()
+        for each in reached:
+            if isinstance(each, Answer):
+                self._meet(now, process, each.ticket, each.outcome)
         for change in self.copies.changes(process):
             self._changed(now, process, change)
-        for ticket, outcome in answers:
-            request = self.requests.end(process, ticket)
-            require(request is not None, f"{process} has answered {ticket}, which nobody asked or which was answered")
-            assert request is not None
-            self.promises.answered(now, request, outcome)
-        self.promises.deliveries.check_all_handed_out(process)
+        for each in reached:
+            if isinstance(each, GiveBack):
+                self.promises.deliveries.leases.undo(process, each.receipt)
+            else:
+                self._answered(now, process, each)
+        self._check_ends(process)
+        self.promises.look(now, process)
         self.promises.deliveries.note_ready(now, process)
         self.lives.look(process)
+        self.sessions.check(process)
+        self.patience.check(process)
         self._turns += 1
         if self._turns % whole_look_every == 0:
             self.look_at_all()
 
-    def _check_synced(self, owner: Process, asking: Asking) -> None:
-        """An owner says that a peer lacks nothing when that is so, and when it has everything itself."""
-        if isinstance(asking.request, Delta) and asking.request.synced:
-            session = owner.node.owner.links[asking.peer].session
-            is_owner = owner.node.life.has_served and owner.node.phase is not Phase.FENCED
-            require(is_owner, f"{owner} says that {asking.peer} lacks nothing, and may lack something itself")
-            equal = session is None or (session.owes_nothing and not session.need)
-            require(equal, f"{owner} says that {asking.peer} lacks nothing, and is not equal with it")
+    def _check_ends(self, process: Process) -> None:
+        """See that a link only ends for what a network does, or a process of itself, and never in a quiet world."""
+        for node, why in process.node.ended:
+            self._trace.counts[f"link ends: {why.split(' while')[0]}"] += 1
+            require(why.startswith(lawful_ends), f"{process} ends a link to {node}: {why}")
+            is_strange = self._scenario.quiet and process.node.life.was_ready
+            require(not is_strange, f"{process} ends a link to {node} in a quiet world: {why}")
+        process.node.ended.clear()
 
-    def _meet(self, now: float, process: Process, ticket: int, outcome: Outcome | Outcomes) -> None:
-        """Messages may come and go within one turn: learn of them from the answers."""
+    def _answered(self, now: float, process: Process, answer: Answer) -> None:
+        request = self.requests.end(process, answer.ticket)
+        what = f"{process} has answered {answer.ticket}, which was not asked, or was answered"
+        require(request is not None, what)
+        assert request is not None
+        self.promises.answered(now, request, answer.outcome)
+        if isinstance(request.command, Get) and request.command.ack_now and isinstance(answer.outcome, Delivered):
+            self.promises.taken(now, request, answer.outcome)
+
+    def _meet(self, now: float, process: Process, ticket: int, outcome: Outcome) -> None:
+        """Learn of messages from the answers, because they may come and go within one turn."""
         request = self.requests.find(process, ticket)
         if request is None:
             return
-        if isinstance(outcome, Pushed) and isinstance(request.command, Push):
-            self._answered_now[outcome.id] = process
-            if outcome.id not in self.ledger.fates:
-                push = request.command
-                self.ledger.meet(now, outcome.id, Message(push.body, push.content_type, push.key), process)
-        if isinstance(outcome, Delivered) and isinstance(request.command, Get):
+        push = request.command
+        if isinstance(outcome, Pushed) and isinstance(push, Push) and outcome.id not in self.ledger.fates:
+            self.ledger.meet(now, outcome.id, Message(push.body, push.content_type, push.key), process)
+        if isinstance(outcome, Delivered):
             for delivery in outcome.deliveries:
-                fate = self.ledger.meet(now, delivery.receipt.id, delivery.message, process)
-                if request.command.ack_now:
-                    fate.removers.setdefault(request, request.begun_at)
+                self.ledger.meet(now, delivery.receipt.id, delivery.message, process)
 
     def _changed(self, now: float, process: Process, change: Change) -> None:
-        admitted: list[Fate] = []
+        admitted: Fate | None = None
         for id, message in change.held.items():
             is_new = id not in self.ledger.fates
             fate = self.ledger.meet(now, id, message, process)
-            self.ledger.held(now, fate, process)
-            if is_new:
-                admitted.append(fate)
+            fate.holders[process] = now
+            admitted = fate if is_new else admitted
         for id in change.removed:
             self._removed(now, process, id)
-        admitted = [fate for fate in admitted if fate not in self._renewed]  # those were there before, under another id
-        for id in change.unseen:
-            fate = self.ledger.fates[id]
-            is_own = process is fate.admitted_by and fate.answered_by is not process
-            require(is_own, f"{process} has forgotten that {fate} was removed")
-        if change.queue == process.id and admitted:
-            self.room.check_admitted(process, admitted[-1])
-            self.promises.deliveries.check_copies_confirmed(process, self._scenario.copies, f"takes {admitted[-1]} in")
+        if admitted is not None:
+            self.room.check_admitted(process, admitted)
 
     def _removed(self, now: float, process: Process, id: MessageId) -> None:
         fate = self.ledger.fates.get(id)
         require(fate is not None, f"{process} knows {short(id)} as removed, an id that was never given")
         assert fate is not None
         was_held = fate.holders.pop(process, None) is not None
-        if fate.removed_at is not None:
-            is_forgotten = now - fate.removed_at > self._scenario.key_memory_s / 2
-            if process.id == id.node and (is_forgotten or fate.withdrawn_by is not None):
-                self._renew(process, fate)  # without the record of its key, a removal looks like a withdrawal
-            return
+        fate.knowers[process] = now
         verb = "has removed" if was_held else "knows as removed"
-        answered = fate.answered_by or self._answered_now.get(id)
-        may_be_shown = answered is process or fate.is_uncertain
-        if process is fate.admitted_by and not may_be_shown and fate.withdrawn_by is None:
-            self._withdrawn(now, process, fate, verb)
-        elif answered and fate.withdrawn_by and process.id == id.node and self._renew(process, fate):
-            pass  # it is on the queue still, under another id
-        elif self._is_asked_for(fate, process) or self._is_delivered(fate, process):
-            may = process.id == id.node or fate.withdrawn_by is not None
-            require(may, f"{process} {verb} {fate}, which its owner has not removed")
+        is_asked_for = process.id == id.node and self.requests.remover(process, id) is not None
+        if is_asked_for and was_held:
+            fate.removers.append(process)
+            self.lives.check_confirmed(process, f"removes {fate}")
+        if fate.removed_at is None:
+            require(is_asked_for, f"{process} {verb} {fate}, which no client has asked for there")
             fate.removed_at = now
-            fate.may_be_taken = self.requests.takes_out(process) is not None
-            if fate.withdrawn_by is None:  # or else it may just have heard of that
-                self.promises.deliveries.check_confirmed(process, f"removes {fate}")
-        else:
-            self._withdrawn(now, process, fate, verb)
-
-    def _is_delivered(self, fate: Fate, process: Process) -> bool:
-        """Whether a get may have taken it out; who took it in shows it to workers when it has answered, not before."""
-        answered = fate.answered_by or self._answered_now.get(fate.id)
-        may_be_shown = answered is process or process is not fate.admitted_by or fate.is_uncertain
-        may_be = process.id == fate.id.node and may_be_shown
-        return may_be and self.promises.deliveries.take_out(fate, process)
-
-    def _is_asked_for(self, fate: Fate, process: Process) -> bool:
-        """Whether somebody has asked to remove it, perhaps before it was there; still a get may have been faster."""
-        fate.removers |= self.promises.asked_ahead.pop(fate.id, {})
-        get = self.requests.takes_out(process)
-        if fate.removers and get is not None:
-            fate.removers[get] = get.begun_at
-        return bool(fate.removers)
-
-    def _withdrawn(self, now: float, process: Process, fate: Fate, verb: str) -> None:
-        """Who took a push in may take it back, if it has not answered it; that must undo nobody else's answer."""
-        answered = fate.answered_by or self._answered_now.get(fate.id)
-        if fate.withdrawn_by is None:
-            may = process is fate.admitted_by and answered is not process
-            require(may, f"{process} {verb} {fate}, and nobody has asked for that")
-            fate.withdrawn_by, fate.withdrawn_at = process, now
-        elif process is not fate.withdrawn_by and answered is not None and not fate.is_given_up:
-            by = f"which {answered} has answered, and {fate.withdrawn_by} has taken back"
-            if process.id == fate.id.node:
-                require(self._renew(process, fate), f"{process} {verb} {fate}, {by}")
-            require(fate.holders or fate.is_given_up, f"{process} {verb} {fate}, {by}")
-
-    def _renew(self, process: Process, fate: Fate) -> bool:
-        """Whether the owner has taken it in again, under another id: then that is what it owes from now on."""
-        for other in self.ledger.of_queue(process.id):
-            same = (other.message.body, other.message.key) == (fate.message.body, fate.message.key)
-            here = other.admitted_by is process and process in other.holders
-            is_push = process.node.owner.queue.is_waiting(other.id)  # of a retry, which has no copies yet
-            if same and here and other.id > fate.id and not is_push:
-                other.answered_at, other.answered_by = fate.answered_at or self._clock.now, process
-                fate.is_given_up = True
-                self._renewed.append(other)
-                return True
-        return False
 
     # Life and death.
 
     def born(self, process: Process) -> None:
-        """A process has started."""
+        """Note a process that has started."""
         self.processes.append(process)
 
     def died(self, process: Process, departure: Departure | None = None) -> None:
-        """A process has lost its memory: by a fault, or of its own will.
+        """Note that a process has lost its memory: by a fault, or of its own will.
 
         Raises:
             Violation: something was lost that must not be.
@@ -282,7 +221,7 @@ class Checker:
             self.lives.check_departure(process, departure)
         self.ledger.died(self._clock.now, process, is_own_will=departure is not None)
         self.requests.die(process)
-        self.promises.die(process)
+        self.promises.deliveries.leases.die(process)
         self.copies.forget(process)
 
     # All of it.
@@ -297,51 +236,22 @@ class Checker:
             is_waking = process.paused_at == self._clock.now  # it has yet to see what time it is
             if not process.is_paused and not process.is_in_turn and not is_waking:
                 self.copies.check_whole(process)
+                self.sessions.check_current(process)
                 self._check_queue(process)
-                self._check_sessions(process)
-                self._check_in_sync(process)
                 self.promises.deliveries.leases.check_ends(process)
                 self.lives.check_drain_ends(process)
 
     def _check_queue(self, process: Process) -> None:
-        queue = process.node.owner.queue
-        if process.node.phase in (Phase.SERVING, Phase.DRAINING):
-            require(len(queue) == len(queue.copy.live), f"{process}'s queue and its copy differ")
-
-    def _check_sessions(self, owner: Process) -> None:
-        """In session, the peer knows all that the owner knows, but for what the session still owes it."""
-        boots = {process.node.boot: process for process in self.alive()}
-        copy = owner.node.owner.copy
-        for opener in owner.node.owner.links:
-            peer = boots.get(opener.peer.boot)
-            if not opener.in_session or peer is None or not self.promises.is_valid(owner, peer):
-                continue
-            theirs = peer.node.holder.held[owner.id].copy
-            lacks = [id for id in copy.live if opener.knows(id) and id not in theirs.live]
-            require(not lacks, f"{owner} believes that {peer} holds {[short(id) for id in lacks[:3]]}, and it does not")
-            undead = [id for id in theirs.live if id in copy.seen and id not in copy.live and opener.knows(id)]
-            require(not undead, f"{owner} believes that {peer} knows {[short(id) for id in undead[:3]]} as removed")
-            assert opener.session is not None
-            more = theirs.live_ids - copy.seen - opener.session.need
-            require(not more, f"{owner} believes that {peer} holds no more than itself, and it holds {more}")
-            removed = (theirs.seen - theirs.live_ids) & copy.live_ids
-            require(not removed, f"{owner} does not know that {peer}, in session, knows {removed} as removed")
-
-    def _check_in_sync(self, process: Process) -> None:
-        """A copy that is in sync has nothing that its owner does not know."""
-        owners = {owner.node.boot: owner for owner in self.alive() if owner.node.phase is not Phase.FENCED}
-        for queue, held in process.node.holder.held.items():
-            told = not held.synced_once or (process, queue) in self._synced_once
-            require(told, f"{process} says that it was once in sync with {queue}, which never said so")
-            owner = owners.get(held.owner_boot)
-            if held.in_sync and owner is not None and not owner.is_in_turn:
-                more = held.copy.seen - owner.node.owner.copy.seen
-                require(not more, f"{process} says that it is in sync with {queue}, and has {more} ahead of it")
-
-
-def _outcome(effect: Effect) -> tuple[int, Outcome | Outcomes | None]:
-    if isinstance(effect, Answer):
-        return effect.ticket, effect.outcome
-    if isinstance(effect, Reply) and isinstance(effect.answer, Forwarded):
-        return effect.ticket, effect.answer.outcome
-    return 0, None
+        """See that each live message has one state."""
+        queue, replica = process.node.owner.queue, process.node.replicator.holding.replica
+        if process.node.life.phase in (Phase.SERVING, Phase.DRAINING):
+            entries = DotSet.of(
+                dot for dot, entry in queue._entries.items() if entry.state.value in ("leased", "delayed")
+            )
+            states = (queue.waiting, queue.ready, queue.hidden, entries)
+            total = sum(map(len, states))
+            everything = DotSet()
+            for each in states:
+                everything |= each
+            is_one = total == len(everything) and everything == replica.live_dots
+            require(is_one, f"{process}'s queue has {total} messages in states, {replica.count} are live")

@@ -6,6 +6,7 @@ from random import Random
 from typing import Protocol
 
 from attrs import define
+from msgspec.structs import replace
 
 from dqtw.core.model.commands import (
     Ack,
@@ -33,6 +34,7 @@ wire_s = 0.001
 retries_max = 6
 hands_max = 200
 rush_max = 8
+few = 3
 lately = 10  # pushes
 
 Answered = Callable[[Outcome | None], None]
@@ -255,6 +257,20 @@ class Clients:
             command = self._choose_in_a_rush([push for push in self._old if push.key in keys])
             asked = process if self._random.random() < 0.7 else self._random.choice(self._running())
             self._doors.send(asked, command, partial(self._note, command))
+
+    def fill(self, process: Process) -> None:
+        """Push some messages that stay with the process to which they come."""
+        if not self.is_over:
+            for _ in range(few):
+                push = replace(self._push(), key=None)
+                self._doors.send(process, push, partial(self._note, push))
+
+    def empty(self, process: Process) -> None:
+        """Get some messages from a process."""
+        if not self.is_over:
+            for _ in range(few):
+                get = self._get()
+                self._doors.send(process, get, partial(self._note, get))
 
     def _choose_in_a_rush(self, urgent: list[Push]) -> Command:
         dice = self._random.random()

@@ -4,117 +4,121 @@ from collections.abc import Iterator
 
 from attrs import define
 
-from dqtw.core.model.copy import Copy
-from dqtw.core.model.id_set import IdSet
+from dqtw.core.model.dots import Dot, DotSet
 from dqtw.core.model.message import Message, MessageId
+from dqtw.core.model.replica import Replica
 from tests.simulation.process import Process
-from tests.simulation.trace import short
+from tests.simulation.trace import short_dot, tell_dots
 from tests.simulation.violation import require
 
 
 @define(eq=False)
 class Snapshot:
-    """One copy, as it was after its process's latest turn."""
+    """One replica, as it was after its process's latest turn.
 
-    live: dict[MessageId, Message]
-    seen: IdSet
-    size: tuple[int, int] = (0, 0)
+    Attributes:
+        version: greater after each change.
+    """
+
+    live: dict[Dot, Message]
+    seen: DotSet
+    size: tuple[int, int, int] = (0, 0, 0)
+    version: int = 0
 
 
 @define(eq=False)
 class Change:
-    """What one turn did to one copy.
+    """What one turn did to one replica.
 
     Attributes:
         held: messages that are live now and were not before.
-        removed: ids that are known as removed now and were not before.
-        unseen: ids that are not known at all now, and were known as removed before.
+        removed: messages that are known as removed now and were not before.
     """
 
-    queue: str
+    owner: str
     held: dict[MessageId, Message]
     removed: list[MessageId]
-    unseen: list[MessageId]
 
 
-def copies_of(process: Process) -> Iterator[tuple[str, Copy]]:
-    """Every copy that a process has, its own queue's first."""
-    yield process.id, process.node.owner.copy
-    for queue, held in process.node.holder.held.items():
-        yield queue, held.copy
+def replicas_of(process: Process) -> Iterator[tuple[str, Replica]]:
+    """Return every replica that a process has, by the owner."""
+    return ((owner, holding.replica) for owner, holding in process.node.holder.holdings.items())
 
 
 class CopyWatch:
-    """The latest snapshots of all copies."""
+    """The latest snapshots of all replicas."""
 
     def __init__(self) -> None:
         self._snapshots: dict[tuple[Process, str], Snapshot] = {}
 
     def changes(self, process: Process) -> Iterator[Change]:
-        """What this process's latest turn changed.
+        """Return what this process's latest turn changed.
 
         Raises:
-            Violation: a copy contradicts itself, or has forgotten something.
+            Violation: a replica contradicts itself, or has forgotten something.
         """
-        for queue, copy in copies_of(process):
-            before = self._snapshots.get((process, queue))
+        for owner, replica in replicas_of(process):
+            before = self._snapshots.get((process, owner))
             if before is None:
-                before = self._snapshots[process, queue] = Snapshot({}, IdSet(queue))
-            size = (len(copy.live), len(copy.seen))
+                before = self._snapshots[process, owner] = Snapshot({}, DotSet())
+            size = (replica.count, len(replica.seen), replica.body_bytes)
             if size != before.size:
                 before.size = size
-                yield self._compare(process, queue, copy, before)
+                before.version += 1
+                yield self._compare(process, owner, replica, before)
+
+    def version(self, process: Process, owner: str) -> int:
+        """Return a number that is greater after each change of a replica."""
+        before = self._snapshots.get((process, owner))
+        return 0 if before is None else before.version
 
     def is_live(self, process: Process, id: MessageId) -> bool:
-        """Whether the process holds the message."""
-        copy = copy_of(process, id.node)
-        return copy is not None and id in copy.live
+        """Return True if the process holds the message."""
+        return id[1:] in process.node.holder.holdings[id.node].replica
 
     def forget(self, process: Process) -> None:
-        """A process is dead."""
+        """Forget a process that has died."""
         for key in [key for key in self._snapshots if key[0] is process]:
             del self._snapshots[key]
 
     def check_whole(self, process: Process) -> None:
-        """Look at all of a process's copies, not only at what changed.
+        """Look at all of a process's replicas, not only at what changed.
 
         Raises:
-            Violation: a copy contradicts itself, or changed in a way that the sizes did not show.
+            Violation: a replica contradicts itself, or changed in a way that the sizes did not show.
         """
-        for queue, copy in copies_of(process):
-            where = f"{process}'s copy of {queue}"
-            require(set(copy.live_ids) == copy.live.keys(), f"{where} lists other ids than it holds")
-            require(not copy.live_ids - copy.seen, f"{where} holds what it has not seen")
-            total = sum(len(message.body) for message in copy.live.values())
-            require(total == copy.body_bytes, f"{where} counts {copy.body_bytes} bytes, there are {total}")
-            before = self._snapshots.get((process, queue))
+        for owner, replica in replicas_of(process):
+            where = f"{process}'s replica of {owner}"
+            live = dict(replica.messages())
+            require(set(replica.live_dots) == live.keys(), f"{where} lists other messages than it holds")
+            require(not replica.live_dots - replica.seen, f"{where} holds what it has not seen")
+            require(replica.count == len(live), f"{where} counts {replica.count} messages, there are {len(live)}")
+            total = sum(len(message.body) for message in live.values())
+            require(total == replica.body_bytes, f"{where} counts {replica.body_bytes} bytes, there are {total}")
+            before = self._snapshots.get((process, owner))
             if before is not None:
-                require(before.live == copy.live, f"{where} has changed without a change of size")
+                require(before.live.keys() == live.keys(), f"{where} has changed without a change of size")
 
-    def _compare(self, process: Process, queue: str, copy: Copy, before: Snapshot) -> Change:
-        held = {id: message for id, message in copy.live.items() if id not in before.live}
-        unseen = [id for id in held if id not in copy.seen]
-        require(not unseen, f"{process} holds {unseen[:1]} of {queue} without having seen it")
-        forgotten = [id for id in before.live if id not in copy.seen]
-        require(not forgotten, f"{process} has forgotten {[short(id) for id in forgotten[:3]]}, which it held")
-        undead = [id for id in held if id in before.seen]
-        require(not undead, f"{process} holds {[short(id) for id in undead[:3]]} again, which it knew as removed")
-        unseen_now = before.seen - copy.seen
-        removed = [id for id in before.live if id not in copy.live]
-        removed += [id for id in copy.seen - before.seen if id not in copy.live and id not in before.live]
-        before.live, before.seen = dict(copy.live), copy.seen.copy()
-        return Change(queue, held, removed, list(unseen_now))
-
-
-def copy_of(process: Process, queue: str) -> Copy | None:
-    """A process's copy of one queue."""
-    if queue == process.id:
-        return process.node.owner.copy
-    held = process.node.holder.held.get(queue)
-    return None if held is None else held.copy
+    def _compare(self, process: Process, owner: str, replica: Replica, before: Snapshot) -> Change:
+        live, where = dict(replica.messages()), f"{process}'s replica of {owner}"
+        held = {dot: message for dot, message in live.items() if dot not in before.live}
+        unseen = [short_dot(dot) for dot in held if dot not in replica.seen]
+        require(not unseen, f"{where} holds {unseen[:1]} without having seen it")
+        forgotten = before.seen - replica.seen
+        require(not forgotten, f"{where} has forgotten {tell_dots(forgotten)}")
+        undead = [short_dot(dot) for dot in held if dot in before.seen]
+        require(not undead, f"{where} holds {undead[:3]} again, which it knew as removed")
+        removed = [dot for dot in before.live if dot not in live]
+        removed += [dot for dot in replica.seen - before.seen if dot not in live]
+        before.live, before.seen = live, replica.seen.copy()
+        return Change(
+            owner,
+            {MessageId(owner, *dot): message for dot, message in held.items()},
+            [MessageId(owner, *dot) for dot in removed],
+        )
 
 
 def knows_removed(process: Process, id: MessageId) -> bool:
-    """Whether the process knows the id as removed."""
-    copy = copy_of(process, id.node)
-    return copy is not None and copy.knows_removed(id)
+    """Return True if the process knows the message as removed."""
+    replica = process.node.holder.holdings[id.node].replica
+    return id[1:] in replica.seen and id[1:] not in replica

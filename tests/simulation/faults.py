@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from dqtw.core.lifecycle.life import Phase
+from dqtw.core.lifecycle.lifecycle import Phase
 from tests.simulation.clients import wire_s
-from tests.simulation.network import Cut, Storm
+from tests.simulation.network import Cut
 from tests.simulation.process import Process
 from tests.simulation.world import World
 
@@ -46,7 +46,8 @@ class Faults:
             "late_holder": self._hide_a_holder,
             "all_pause": self._pause_all,
             "slow": self._slow,
-            "storm": self._storm,
+            "break_streams": self._break_streams,
+            "stall": self._stall,
             "detour": self._detour,
             "decline": self._decline,
         }
@@ -62,7 +63,8 @@ class Faults:
         self._world.trace.line("", "all faults end")
         self._network.calm_down()
         for process in self._world.alive():
-            process.resume(timers_first=self._flip(), turn_each=self._flip())
+            process.resume(self._random)
+            self._network.resumed(process)
         for node in self._scenario.nodes:
             self._clock.after(0.1, partial(self._world.start_unless_there, node))
 
@@ -175,7 +177,7 @@ class Faults:
     def _another_url(self, process: Process) -> str:
         if not self._scenario.is_advertised:
             return process.url
-        return f"{process.id}:{int(process.url.split(':')[1]) % 3 + 1}"
+        return f"http://{process.id}:{int(process.url.rpartition(':')[2]) % 3 + 1}"
 
     def _crash_all(self) -> None:
         if not self._scenario.is_gated:
@@ -225,8 +227,8 @@ class Faults:
         """Whether it holds what no other peer of the owner does."""
         others = [each for each in self._world.alive() if each.id not in (holder.id, queue)]
         return any(
-            all(id not in each.node.holder.held[queue].copy.live for each in others)
-            for id in holder.node.holder.held[queue].copy.live
+            all(dot not in each.node.holder.holdings[queue].replica for each in others)
+            for dot in holder.node.holder.holdings[queue].replica.live_dots
         )
 
     def _show(self, holder: Process, owner: str, hidden: list[Cut], hidden_s: float) -> None:
@@ -259,7 +261,8 @@ class Faults:
 
     def _resume(self, process: Process) -> None:
         self._world.trace.line(process, "runs again")
-        process.resume(timers_first=self._flip(), turn_each=self._flip())
+        process.resume(self._random)
+        self._network.resumed(process)
 
     # Two processes of one node.
 
@@ -268,7 +271,13 @@ class Faults:
         process = self._any()
         if process is None or not self._may_double(process):
             return
-        away_s = self._random.choice([2.0, 4.0, 8.0, 16.0])
+        self._world.clients.fill(process)  # it should have something to deliver when it comes back
+        self._later(0.3, lambda: self._take_away(process))
+
+    def _take_away(self, process: Process) -> None:
+        if not process.is_alive or process.is_paused or not self._may_double(process):
+            return
+        away_s = self._random.choice([4.0, 8.0, 12.0, 16.0])
         url = self._another_url(process)
         if url == process.url or self._flip():
             self._pause(process, away_s)
@@ -278,7 +287,8 @@ class Faults:
             self._world.trace.line(process, f"is cut off for {away_s} s")
             self._network.cut(cuts)
             self._later(away_s, lambda: self._network.heal(cuts))
-        self._later(self._random.uniform(0, away_s), lambda: self._replace(process, url))
+        self._later(self._random.uniform(0, away_s / 2), lambda: self._replace(process, url))
+        self._later(away_s - 0.05, lambda: self._world.clients.empty(process))
 
     def _may_double(self, process: Process) -> bool:
         """Whether the node may have a second process: not all may, or two clusters live on that never meet."""
@@ -322,6 +332,7 @@ class Faults:
     def _terminate_now(self, process: Process) -> None:
         if process.is_alive:
             self._world.trace.line(process, "gets SIGTERM")
+            self._world.checker.lives.drained(process)
             process.receive(process.node.drain)
 
     def _roll(self, end: Callable[[Process], None]) -> None:
@@ -370,13 +381,29 @@ class Faults:
     def _end_detour(self, url: str) -> None:
         self._network.detours.pop(url, None)
 
-    def _storm(self) -> None:
-        self._network.storm = Storm(self._random.choice([0.0, 0.2, 0.5]), self._random.choice([0.0, 0.2, 0.5]))
-        self._later(self._while_s(), lambda: setattr(self._network, "storm", Storm()))
+    def _break_streams(self) -> None:
+        """Cut one stream, the streams of one process, or all."""
+        streams = self._network.streams()
+        if not streams:
+            return
+        one = self._random.choice(streams)
+        chosen = self._random.choice([[one], [one], [each for each in streams if each.writer == one.writer], streams])
+        for stream in chosen:
+            self._network.break_stream(stream)
+
+    def _stall(self) -> None:
+        """Let a stream, or all that one process writes, accept no data for a while."""
+        streams = self._network.streams()
+        if streams:
+            one = self._random.choice(streams)
+            writer = one.writer.process
+            all_of_it = [each for each in streams if each.writer.process is writer]
+            for stream in all_of_it if self._flip() else [one]:
+                self._network.stall(stream, self._while_s())
 
 
 def _serves(process: Process) -> bool:
-    return process.node.phase is Phase.SERVING and not process.is_paused
+    return process.node.life.phase is Phase.SERVING and not process.is_paused
 
 
 def _both(one: str, other: str) -> list[Cut]:

@@ -65,7 +65,7 @@ class Leases:
         over = [id for (at, id), lease in self._leases.items() if at is process and lease.until < process.now]
         late = [id for (at, id), until in self._delayed_until.items() if at is process and until < process.now]
         for id in [*over, *late]:
-            entry = process.node.owner.queue._entries.get(id)
+            entry = process.node.owner.queue._entries.get(id[1:])
             is_hidden = entry is not None and entry.state in (State.LEASED, State.DELAYED)
             is_delayed = self._delayed_until.get((process, id), 0.0) > process.now - tolerance_s
             is_leased = self._left_s(process, id) > -tolerance_s
@@ -128,6 +128,12 @@ class Leases:
         self._attempts[key] -= isinstance(command, GiveBack)
         if isinstance(command, Nack) and command.delay_s > 0:
             self._delayed_until[key] = process.now + command.delay_s
+
+    def undo(self, process: Process, receipt: Receipt) -> None:
+        """Note that a delivery reached no client."""
+        held = self._leases.get((process, receipt.id))
+        if held is not None and held.token == receipt.token and held.until - process.now > -tolerance_s:
+            self._use(process, GiveBack(receipt), held)
 
     def die(self, process: Process) -> None:
         """Leases die with the process that gave them."""

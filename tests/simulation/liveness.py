@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator, Sized
 from random import Random
 from typing import TypeAlias
 
-from dqtw.core.lifecycle.life import Phase
+from dqtw.core.lifecycle.lifecycle import Phase
 from dqtw.core.model.commands import Ack, Delivered, Done, Get, Outcome
 from dqtw.core.model.message import MessageId
-from tests.simulation.copies import copy_of
 from tests.simulation.faults import Faults
 from tests.simulation.process import Process
-from tests.simulation.trace import short
+from tests.simulation.trace import short, short_dot
 from tests.simulation.violation import Violation
 from tests.simulation.world import World
 
@@ -70,10 +69,12 @@ class Liveness:
         for node in self._scenario.nodes:
             self._world.start_unless_there(node)
             alive = self._world.alive(node)
-            waits = any(each.node.phase is Phase.FENCED for each in alive)  # perhaps to leave all to the absent one
-            serves = any(each.node.phase is Phase.SERVING and each.node.life.was_ready for each in alive)
+            waits = any(
+                each.node.life.phase is Phase.FENCED for each in alive
+            )  # perhaps to leave all to the absent one
+            serves = any(each.node.life.phase is Phase.SERVING and each.node.life.was_ready for each in alive)
             if node != self._world.absent and not serves and not waits:
-                yield f"{node} has these processes: {[f'{each} {each.node.phase.value}' for each in alive]}"
+                yield f"{node} has these processes: {[f'{each} {each.node.life.phase.value}' for each in alive]}"
 
     def _wait(self, bound_s: float, sorrows: Sorrows, what: str) -> None:
         until, looks = self._clock.now + bound_s, 0
@@ -94,7 +95,7 @@ class Liveness:
         for node in self._scenario.nodes:
             alive = self._world.alive(node)
             if len(alive) != 1:
-                yield f"{node} has these processes: {[f'{each} {each.node.phase.value}' for each in alive]}"
+                yield f"{node} has these processes: {[f'{each} {each.node.life.phase.value}' for each in alive]}"
                 return
         processes = self._world.alive()
         for process in processes:
@@ -104,11 +105,19 @@ class Liveness:
                 yield from _differences(owner, process)
 
     def _end_standbys(self) -> None:
-        """A second process that waits for the first to die would wait for ever: its operator stops it."""
+        """Stop what only an operator can stop.
+
+        That is a second process that waits for the first to die, or one whose address another has taken.
+        """
+        for process in self._world.alive():
+            has_address = self._world.network.listeners.get(process.url) is process
+            is_of_use = process.node.life.phase is not Phase.FENCED and process.node.cluster.links
+            if not has_address and not is_of_use:
+                self._world.kill(process)
         for node in self._scenario.nodes:
             alive = self._world.alive(node)
-            waiting = [each for each in alive if each.node.phase is Phase.STARTING]
-            if len(alive) > 1 and any(each.node.phase is Phase.SERVING for each in alive):
+            waiting = [each for each in alive if each.node.life.phase is Phase.STARTING]
+            if len(alive) > 1 and any(each.node.life.phase is Phase.SERVING for each in alive):
                 for each in waiting:
                     self._world.kill(each)
 
@@ -117,7 +126,7 @@ class Liveness:
     def _drain(self) -> None:
         """Get and acknowledge through all nodes, until nothing is left."""
         ledger = self._world.checker.ledger
-        due = [fate for fate in ledger.fates.values() if fate.is_owed and not fate.is_given_up]
+        due = [fate for fate in ledger.fates.values() if fate.is_owed]
         lost = [fate for fate in due if not fate.holders]
         if lost:
             raise Violation(f"{lost[0]} was answered, never removed, and nobody holds it")
@@ -132,9 +141,9 @@ class Liveness:
             for process in self._world.alive():
                 self._pending += 1
                 self._world.doors.send(process, Get(get_count, 1.0, 60.0), self._got)
-        left = [id for process in self._world.alive() for id in process.node.owner.copy.live]
+        left = [dot for process in self._world.alive() for dot in process.node.replicator.holding.replica.live_dots]
         if left:
-            yield f"{len(left)} messages are left, such as {short(left[0])}"
+            yield f"{len(left)} messages are left, such as {short_dot(left[0])}"
 
     def _got(self, outcome: Outcome | None) -> None:
         self._pending -= 1
@@ -153,15 +162,18 @@ class Liveness:
 
 
 def _sorrows_of(process: Process) -> Iterator[str]:
-    """What is not well with one process."""
+    """Return what is not well with one process."""
     node = process.node
-    if node.phase is not Phase.SERVING:
-        yield f"{process} is {node.phase.value}: {list(node.life.waits(process.now))}"
+    if node.life.phase is not Phase.SERVING:
+        waits = list(node.life.waits(process.now, node.cluster, node.replicator, node.holder))
+        yield f"{process} is {node.life.phase.value}: {waits}"
     if not node.life.was_ready:
-        yield f"{process} is not ready"
-    for opener in node.owner.links:
-        if not opener.is_settled:
-            yield f"{process} and {opener.peer.id} are {opener.stage.value}, not settled: {opener.peer.error}"
+        waits = list(node.life.waits_for_replicas(process.now, node.cluster, node.holder, node.exchanges))
+        yield f"{process} is not ready: {waits}"
+    for member in node.cluster.members.values():
+        progress = node.replicator.progress.get(member.id)
+        if progress is None or not progress.is_synced:
+            yield f"{process} is not synced with {member.id}: {member.trouble(process.now)}"
     stats = node.stats(process.now)
     for name in ("waiting", "waiting_polls", "waiting_pushes"):
         if stats[name]:
@@ -170,29 +182,27 @@ def _sorrows_of(process: Process) -> Iterator[str]:
 
 
 def _leftovers(process: Process) -> Iterator[str]:
-    """State of requests that nobody waits for any more."""
+    """Return the state of requests for which nothing waits any more."""
     node = process.node
     left: dict[str, Sized] = {
-        "parked requests": node.doubt,
-        "foreign tickets": node._favours,
-        "batches": node._favours._batches._parts,
-        "hunts": node.forwarding._hunts,
-        "completions": node.forwarding._completing,
-        "pushes": node.owner.intake.pushes,
-        "removals": node.owner._removals,
-        "exchanges": node.exchanges._running,
-        "gets out": [peer for peer, out in node.forwarding._out.items() if out],
+        "parked requests": node.ownership,
+        "forwarded commands": node.inbound._calls,
+        "calls": node.outbound._open,
+        "remote gets": node.outbound._gets,
+        "completions": node.outbound._completions,
+        "pushes": node.replicator.pushes,
+        "removals": node.replicator.removals,
+        "exchanges": [each for each, _ in node._sessions if each not in node.replicator.progress.values()],
     }
     yield from (f"{process} has {len(what)} {name} left over" for name, what in left.items() if len(what))
 
 
 def _differences(owner: Process, process: Process) -> Iterator[str]:
-    """How a process's copy differs from its owner's."""
-    truth, copy = owner.node.owner.copy, copy_of(process, owner.id)
-    assert copy is not None
-    if copy.live.keys() != truth.live.keys():
-        yield f"{process} holds {len(copy.live)} messages of {owner}, which has {len(truth.live)}"
-    elif copy.seen != truth.seen:
-        yield f"{process} has seen {copy.seen} of {owner}, which has seen {truth.seen}"
-    if process is not owner and not process.node.holder.held[owner.id].in_sync:
-        yield f"{process} is not in sync with {owner}"
+    """Return how a process's replica differs from its owner's."""
+    truth, replica = owner.node.replicator.holding.replica, process.node.holder.holdings[owner.id].replica
+    if replica.live_dots != truth.live_dots:
+        yield f"{process} holds {replica.count} messages of {owner}, which has {truth.count}"
+    elif replica.seen != truth.seen:
+        yield f"{process} has seen {replica.seen} of {owner}, which has seen {truth.seen}"
+    if process is not owner and not process.node.holder.holdings[owner.id].is_current:
+        yield f"{process}'s replica of {owner} is not current"

@@ -1,10 +1,7 @@
 """Starting, replacing and leaving: what a process may do with its life."""
 
-from math import inf
-
 from dqtw.core.effects import Departure, Status
-from dqtw.core.lifecycle.life import Phase
-from dqtw.core.links.peer_messages import Failed, PeerAnswer
+from dqtw.core.lifecycle.lifecycle import Phase
 from tests.simulation.clock import Clock
 from tests.simulation.copies import knows_removed
 from tests.simulation.ledger import Fate, Ledger
@@ -13,11 +10,9 @@ from tests.simulation.process import Process
 from tests.simulation.trace import Trace
 from tests.simulation.violation import require
 
-heard_lately_s = 1.2  # of an owner that speaks each second
-silent_s = 2.0
 silent_for_sure_s = 10.0
-unreachable_s = 3.0
-told_within_s = 1.0  # each asks every half second
+settle_s = 4.0  # after so long nothing is left of streams that were broken before
+delta_under_way_s = 15.0
 held_lately_s = 10.0  # a peer that died may have been counted on for so long
 
 
@@ -34,48 +29,32 @@ class Lives:
         self._ledger = ledger
         self._network = network
         self._trace = trace
-        self._phases: dict[Process, tuple[Phase, float]] = {}
-        self._waits_until: dict[Process, float] = {}  # fenced, and nobody has asked it to leave
-        self._answered_at: dict[tuple[Process, str], float] = {}  # the last answer, or else the first request
-        self._leaves_since: dict[Process, float] = {}  # because it was asked to
-        self._heard: dict[tuple[Process, Process], tuple[float, float]] = {}
+        self._phases: dict[Process, Phase] = {}
+        self._drains_since: dict[Process, float] = {}
+        self._greatest: dict[tuple[Process, str], tuple[str, float]] = {}  # what each knows of a node, and since when
+        self._incarnations: dict[Process, str] = {}
+        self._complete: set[tuple[Process, str, str]] = set()
 
-    def heard(self, owner: Process, peer: Process) -> None:
-        """An owner has spoken to a peer."""
-        now = self._clock.now
-        since, last = self._heard.get((owner, peer), (now, now))
-        self._heard[owner, peer] = (since if now - last < silent_s else now), now
-
-    def asked(self, process: Process, peer: str) -> None:
-        """A process asks a peer for something."""
-        self._answered_at.setdefault((process, peer), process.now)
-
-    def answered(self, process: Process, peer: str, answer: PeerAnswer) -> None:
-        """A peer has answered a process that waits for it, whatever it says."""
-        is_its_own = getattr(answer, "node", peer) == peer  # and not of a node to whom the request was misled
-        if is_its_own and not isinstance(answer, Failed):
-            self._answered_at[process, peer] = process.now
-
-    def _phase(self, process: Process) -> Phase | None:
-        """What the process was after its latest turn."""
-        return self._phases[process][0] if process in self._phases else None
+    def drained(self, process: Process) -> None:
+        """Note that a process was asked to leave."""
+        self._drains_since.setdefault(process, self._clock.now)
 
     def look(self, process: Process) -> None:
-        """A process has had its turn.
+        """Look at a process after its turn.
 
         Raises:
             Violation: it serves, or is ready, without what it could have had.
         """
-        if process.node.life.is_leaving and not process.node.life.is_handing_over:
-            self._leaves_since.setdefault(process, self._clock.now)
-        if process.node.life.is_handing_over:
-            self._waits_until[process] = inf
-        elif self._waits_until.get(process) == inf:
-            self._waits_until[process] = self._clock.now
-        phase = process.node.phase
-        if phase is not self._phase(process):
+        self._note_greatest(process)
+        self._check_complete(process)
+        incarnation = process.node.replicator.incarnation
+        if incarnation is not None and self._incarnations.get(process) != incarnation:
+            self._incarnations[process] = incarnation
+            self._check_twins(process)
+        phase = process.node.life.phase
+        if phase is not self._phases.get(process):
             self._trace.line(process, f"is {phase.value}")
-            self._phases[process] = phase, self._clock.now
+            self._phases[process] = phase
             if phase is Phase.SERVING:
                 self._trace.counts["owner changes"] += 1
                 self._check_recovered(process)
@@ -83,159 +62,172 @@ class Lives:
             process.was_ready = True
             self._check_regained(process)
 
+    def _note_greatest(self, process: Process) -> None:
+        for node in process.settings.peers:
+            greatest = process.node.cluster.greatest(node)
+            if greatest is not None and self._greatest.get((process, node), ("", 0.0))[0] != greatest:
+                self._greatest[process, node] = greatest, self._clock.now
+
+    def check_confirmed(self, process: Process, what: str) -> None:
+        """See that a process that was paused acts as the owner only when no peer in reach knows its successor.
+
+        Raises:
+            Violation: it has been replaced, and has not asked.
+        """
+        since, incarnation = process.stood_still_until, process.node.replicator.incarnation or ""
+        if since < 0:
+            return
+        for peer in self.processes:
+            greatest, known_since = self._greatest.get((peer, process.id), ("", 0.0))
+            if greatest > incarnation and known_since < since and self._is_only(peer):
+                could = self._network.was_clean_after(process, peer, settle_s)
+                require(not could, f"{process} {what} after a pause, and {peer} knows that it was replaced")
+
+    def _is_only(self, peer: Process) -> bool:
+        """Return True if a process is reached by all that ask for its node."""
+        alive = [each for each in self.processes if each.is_alive and each.id == peer.id]
+        return alive == [peer] and self._network.listeners.get(peer.url) is peer
+
+    def _check_twins(self, process: Process) -> None:
+        """See that a starting process lets a process of its id be that is alive, as a peer has heard."""
+        for twin in self.processes:
+            is_twin = twin is not process and twin.id == process.id and twin.is_alive and not twin.is_paused
+            if not is_twin or twin.node.replicator.incarnation is None or twin.node.life.is_going:
+                continue
+            since = process.born_at
+            if twin.born_at > since - settle_s or process.paused_at >= since or self._clock.now - since > 100:
+                continue
+            for peer in self.processes:
+                knows = (
+                    peer.id != process.id and peer.is_alive and peer.born_at < since - settle_s and self._is_only(peer)
+                )
+                if not knows:
+                    continue
+                one, other = (self._network.trouble.get(frozenset((each, peer)), -1000.0) for each in (process, twin))
+                is_clean = self._network.is_clean(process, peer, since) and self._network.is_clean(twin, peer, since)
+                is_linked = any(
+                    link.process.boot == twin.node.cluster.boot and self._clock.now - (link.process.heard_at or 0) >= 0
+                    for link in peer.node.cluster.members[process.id].links
+                )
+                heard = is_clean and is_linked and max(one, other) < since - settle_s
+                require(not heard, f"{process} takes the place of {twin}, which {peer} has just heard")
+
+    def _check_complete(self, process: Process) -> None:
+        """See that a replica that is called complete has all that was answered of its owner's messages."""
+        for holding in process.node.holder.others:
+            key = process, holding.owner, process.node.replicator.incarnation or ""
+            if not holding.was_complete or key in self._complete:
+                continue
+            self._complete.add(key)
+            for fate in self._ledger.of_queue(holding.owner):
+                is_old = fate.answered_at is not None and fate.answered_at < self._clock.now - delta_under_way_s
+                if not is_old or not fate.is_owed or fate.is_astray or self._ledger.is_lost_lawfully(fate):
+                    continue
+                is_there = process in fate.holders or all(each.id == holding.owner for each in fate.holders)
+                require(is_there, f"{process}'s replica of {holding.owner} is called complete, and lacks {fate}")
+
     def _check_recovered(self, process: Process) -> None:
-        """Who serves has all that a peer holds that it could reach, or knows enough peers to have all there is."""
-        self._check_silence(process)
-        is_sure = not self._may_have_given_up(process) and not process.node.owner.links.all_joined()
+        """See that a process that serves has all that a peer holds that it could reach, or knows that it has all."""
+        progress = process.node.replicator.progress
+        is_late = process.now - process.at(process.born_at) >= process.settings.start_wait_s
+        missing = [node for node in process.settings.peers if node not in process.node.life.recovery.recovered]
+        is_sure = not is_late or not missing
         for fate in self._ledger.of_queue(process.id):
-            if fate.is_owed and process not in fate.holders:
-                for holder, since in fate.holders.items():
-                    missed = since <= process.born_at and self._could_reach(process, holder)
-                    require(not missed, f"{process} serves without {fate}, which {holder} holds")
-                lost = not fate.holders or self._ledger.is_lost_lawfully(fate) or fate.is_astray
-                lost = lost or self._has_asked_a_twin(process, fate)
-                require(lost or not is_sure, f"{process} serves without {fate}, and was in no hurry")
-                fate.is_astray = True
+            if not fate.is_owed or process in fate.holders:
+                continue
+            for holder, since in fate.holders.items():
+                missed = since <= process.born_at and self._could_reach(process, holder)
+                require(not missed, f"{process} serves without {fate}, which {holder} holds")
+            is_with_a_twin = all(holder.id == process.id for holder in fate.holders)  # which has to hand it over
+            lost = is_with_a_twin or self._ledger.is_lost_lawfully(fate) or fate.is_astray
+            lost = lost or self._has_asked_a_twin(fate, {each.link.process.boot for each in progress.values()})
+            require(lost or not is_sure, f"{process} serves without {fate}, and was in no hurry; {missing} are missing")
+            fate.is_astray = True
 
-    def _check_silence(self, process: Process) -> None:
-        """Who serves without what a peer holds has had no answer of it for a while, not even that it declines."""
-        if process.paused_at == self._clock.now:
-            return  # of all that lay in its sockets, it may have decided on the first
-        for opener in process.node.owner.links:
-            silent_s = process.now - self._answered_at.get((process, opener.peer.id), process.now)
-            away = opener.is_joined or silent_s >= unreachable_s - 1e-3
-            require(away, f"{process} serves, and {opener.peer.id} has not given all, silent for {silent_s:.1f} s")
-
-    def _has_asked_a_twin(self, process: Process, fate: Fate) -> bool:
-        """Whether a peer that was joined lived beside another process of its node that held this: one can be asked."""
-        boots = {opener.peer.boot for opener in process.node.owner.links if opener.is_joined}
-        asked = [each for each in self.processes if each.node.boot in boots]
+    def _has_asked_a_twin(self, fate: Fate, boots: set[str]) -> bool:
+        """Return True if a peer in session lived beside another process of its node that held this message."""
+        asked = [each for each in self.processes if each.node.cluster.boot in boots]
         held_by = [*fate.holders, *(each for _, each in fate.lost_by)]
-        return any(one.id == other.id and _lives_beside(other, one, fate) for one in asked for other in held_by)
-
-    def _may_have_given_up(self, process: Process) -> bool:
-        """Whether it has waited for as long as it was told to wait for peers that can't be reached."""
-        return process.now - process.at(process.born_at) >= process.settings.start_wait_s
+        return any(one.id == other.id and one is not other for one in asked for other in held_by)
 
     def _check_regained(self, process: Process) -> None:
-        """Who is ready has of every queue what its owner holds, if it could reach it, or else what its peers hold."""
+        """See that a process that is ready has of every queue what its owner holds, or else what the peers hold."""
         for fate in self._ledger.fates.values():
             if fate.id.node != process.id and fate.is_owed and process not in fate.holders:
-                is_orphan = self._died_before(fate.id.node, process)
+                is_orphan = not any(
+                    each.id == fate.id.node and self._lived_since(each, process) for each in self.processes
+                )
                 for holder, since in fate.holders.items():
                     counts = is_orphan or holder.id == fate.id.node
                     missed = counts and since <= process.born_at and self._could_reach(process, holder)
                     require(not missed, f"{process} is ready without {fate}, which {holder} holds")
 
-    def _died_before(self, node: str, process: Process) -> bool:
-        return not any(each.id == node and self._lived_since(each, process) for each in self.processes)
-
-    def check_twins(self, process: Process) -> None:
-        """Who starts lets a process of its id be that is alive, as a peer can tell that has just heard of it.
-
-        Raises:
-            Violation: it takes that process's place.
-        """
-        if process.node.phase is not Phase.STARTING:
-            return
-        for (twin, peer), (since, heard_at) in self._heard.items():
-            if twin.id != process.id or twin is process or self._clock.now - heard_at > heard_lately_s:
-                continue
-            steady = all(self._network.is_clean(each, peer, process.born_at) for each in (twin, process))
-            alive = twin.is_alive and self._phase(twin) is Phase.SERVING and since < process.born_at
-            only = all(
-                each is peer or not self._lived_since(each, process) for each in self.processes if each.id == peer.id
-            )
-            told = steady and alive and only and heard_at > process.born_at
-            require(not told, f"{process} takes the place of {twin}, which {peer} has just heard")
-
     def _could_reach(self, process: Process, other: Process) -> bool:
-        """Whether nothing has stood between the two since the first was born, and there was one process of each."""
+        """Return True if nothing was between the two since the first was born, and there was one process of each."""
         if other.id == process.id or not self._network.is_clean(process, other, process.born_at):
             return False
-        if not self._network.is_clean(other, process, process.born_at):
-            return False
-        twins = [
-            each for each in self.processes if each.id in (process.id, other.id) and self._lived_since(each, process)
-        ]
+        ids = (process.id, other.id)
+        twins = [each for each in self.processes if each.id in ids and self._lived_since(each, process)]
         return len(twins) == 2 and self._network.listeners.get(other.url) is other
 
     def _lived_since(self, each: Process, process: Process) -> bool:
         return each.died_at is None or each.died_at >= process.born_at
 
     def check_departure(self, process: Process, departure: Departure) -> None:
-        """A process leaves when others hold all that it holds, or tells how much it takes with it.
+        """See that a process leaves when others hold all that it holds, or reports how much it takes with it.
 
         Raises:
-            Violation: it takes something with it that it has not told of.
+            Violation: it takes something with it that it has not reported.
         """
-        alone = [
-            fate for fate in self._ledger.fates.values() if process in fate.holders and self._is_last(fate, process)
-        ]
-        if len(process.settings.members) > 1:
-            told = departure.messages_lost
-            what = f"{process} leaves with status {departure.status.value}, and tells of {told} messages lost"
-            require(
-                len(alone) <= told, f"{what}, but is the last to hold {len(alone)}, such as {alone[:1] and alone[0]}"
-            )
-            if departure.status is not Status.ALONE:
-                require(not told, f"{what}, which is no reason for that status")
-            if departure.status is Status.FENCED:
-                self._check_succeeded(process)
-            says_fenced = departure.status is Status.FENCED
-            require(
-                says_fenced or not process.node.life.is_handing_over, f"{what}, though nobody has asked it to leave"
-            )
-            require(process.node.phase is Phase.FENCED or not says_fenced, f"{what}, and was not replaced")
+        status, lost = departure.status, departure.messages_lost
+        what = f"{process} leaves with status {status.value}, and reports {lost} messages lost"
+        if status is Status.FENCED:
+            require(process.node.life.phase is Phase.FENCED, f"{what}, and was not replaced")
+        else:
+            require(process in self._drains_since, f"{what}, and was not asked to leave")
+        if len(process.settings.members) == 1:
+            return
+        alone = [fate for fate in self._ledger.fates.values() if self._is_last(fate, process)]
+        require(len(alone) <= lost, f"{what}, but is the last to hold {len(alone)}, such as {alone[:1] and alone[0]}")
+        if status is not Status.ALONE:
+            require(not lost, f"{what}, which is no reason for that status")
+        if status is Status.FENCED:
+            self._check_succeeded(process)
 
     def check_drain_ends(self, process: Process) -> None:
-        """A process that was asked to leave is gone when its time is over.
+        """See that a process that was asked to leave is gone when its time is over.
 
         Raises:
             Violation: it is not.
         """
-        since = self._leaves_since.get(process)
+        since = self._drains_since.get(process)
         if since is not None:
+            since = max(since, process.paused_at)
             late_s = process.now - process.at(since) - process.settings.drain_timeout_s
             require(late_s < 1.0, f"{process} should have left {late_s:.1f} s ago")
 
     def _check_succeeded(self, process: Process) -> None:
-        """Who was replaced stays until the process that has replaced it knows all that it holds, if that is there."""
+        """See that a replaced process stays until its successor knows all that it holds, if that can be reached."""
         alive = [each for each in self.processes if each.is_alive and each is not process]
         successor = next((each for each in reversed(alive) if each.id == process.id), None)
         others = [each for each in alive if each.id != process.id]
         since = self._clock.now - silent_for_sure_s
         if successor is None or not all(
-            self._speak(one, each, since) for one in (process, successor) for each in others
+            self._network.is_clean(one, each, since) for one in (process, successor) for each in others
         ):
             return
-        left = process.node.owner.copy.live_ids - successor.node.owner.copy.seen
+        mine, theirs = process.node.replicator.holding.replica, successor.node.replicator.holding.replica
+        left = mine.live_dots - theirs.seen
+        for progress in successor.node.replicator.progress.values():
+            left -= progress.need
         require(not left, f"{process} leaves to {successor} what that does not know: {left}")
 
-    def _speak(self, one: Process, other: Process, since: float) -> bool:
-        return self._network.is_clean(one, other, since) and self._network.is_clean(other, one, since)
-
-    def _is_heir(self, process: Process, other: Process) -> bool:
-        """Whether the other stays, or can't have told this process that it does not."""
-        phase, since = self._phases.get(other, (Phase.STARTING, 0.0))
-        waits = self._clock.now - self._waits_until.get(other, -told_within_s) < told_within_s
-        if process.node.phase is Phase.FENCED and other.id > process.id and waits:
-            return True
-        if phase not in (Phase.DRAINING, Phase.FENCED):
-            return True
-        return self._clock.now - since < told_within_s or not self._network.is_clean(process, other, since)
-
     def _is_last(self, fate: Fate, process: Process) -> bool:
-        """Whether no other process holds it, or knows it removed, or has known so until a moment ago."""
-        if any(each is not process and self._is_heir(process, each) for each in fate.holders):
+        """Return True if a process holds a message that no process holds that it could rely on."""
+        if process not in fate.holders or fate.removed_at is not None:
             return False
-        if any(self._clock.now - at < held_lately_s and each is not process for at, each in fate.lost_by):
-            return False
-        known = [each for each in self.processes if each is not process and knows_removed(each, fate.id)]
-        return all(each.died_at is not None and self._clock.now - each.died_at > held_lately_s for each in known)
-
-
-def _lives_beside(holder: Process, asked: Process, fate: Fate) -> bool:
-    """Whether it held this while the other, which has been asked, was alive: as its successor, or before it left."""
-    is_newer, is_older = asked.born_at < holder.born_at, holder.born_at < asked.born_at
-    return is_newer or (is_older and asked.born_at <= fate.admitted_at)
+        lately = self._clock.now - held_lately_s
+        if any(at >= lately for at, loser in fate.lost_by if loser is not process):
+            return False  # it may have been relied on, and has died since
+        others = [each for each in self.processes if each.is_alive and each is not process]
+        return not any(each in fate.holders or knows_removed(each, fate.id) for each in others)

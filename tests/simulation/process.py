@@ -1,20 +1,20 @@
 """One process: a node's core with a clock of its own, as the driver runs it, that can be paused and killed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from random import Random
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from dqtw.core.effects import Effect
 from dqtw.core.model.settings import NodeSettings
-from dqtw.core.node import Node
 from tests.simulation.clock import Clock
 from tests.simulation.violation import Violation
+from tests.simulation.watched import Watched
 
 timer_step_s = 1e-6  # a timer never goes off too early, whatever floats do
 spins_max = 50
-long_pause_s = 3.0
+long_pause_s = 2.6  # 2 s by any clock that runs off by a fifth
 
-Input = Callable[[float], None]
+Input: TypeAlias = Callable[[float], None]
 
 
 class World(Protocol):
@@ -30,11 +30,11 @@ class Process:
 
     Attributes:
         name: node id and serial number, for people.
-        url: where peers may reach it, if nobody else has taken the address.
+        url: where peers may reach it, if no other process has taken the address.
         born_at: when it started, in the world's time.
         died_at: when it ended.
         paused_at: when it was last not running.
-        stood_still_until: when it was last not running for so long that others may have replaced it.
+        stood_still_until: when it was last not running for so long that it may have been replaced.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Process:
         self._clock = clock
         self._rate = rate
         self._local_at_birth = entropy.uniform(0, 1_000_000)
-        self._inbox: list[Input] = []
+        self._inbox: list[tuple[Hashable, Input]] = []
         self._turn_is_due = False
         self._timer = 0
         self._spins = 0
-        self._pause_began_at = 0.0
         self._last_tick = -1.0
-        self.node = Node(self.now, settings, entropy.randbytes, wall_ms)
+        self._pause_began_at = 0.0
+        self.node = Watched(self.now, settings, entropy.randbytes, wall_ms)
         self._end_turn_soon()
 
     def __repr__(self) -> str:
@@ -77,32 +77,32 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it has memory; a paused process has."""
+        """Return True if it has memory; a paused process has."""
         return self.died_at is None
 
     @property
     def is_in_turn(self) -> bool:
-        """Whether something has come in, and the turn that it began is not over: its effects are not out."""
+        """Return True if something has come in, and the turn that it began is not over: its effects are not out."""
         return self._turn_is_due
 
     @property
     def now(self) -> float:
-        """This process's own monotonic clock."""
+        """Return what this process's own monotonic clock shows."""
         return self.at(self._clock.now)
 
     def at(self, when: float) -> float:
-        """What this process's clock showed, or will show, at a moment of the world's."""
+        """Return what this process's clock showed, or will show, at a moment of the world's."""
         return self._local_at_birth + (when - self.born_at) * self._rate
 
     def next_ticket(self) -> int:
-        """A number for one request to this process."""
+        """Return a number for one request to this process."""
         self.tickets += 1
         return self.tickets
 
-    def receive(self, taken: Input) -> None:
+    def receive(self, taken: Input, socket: Hashable = None) -> None:
         """Let something come in: at once, or when the process runs again."""
         if self.is_paused:
-            self._inbox.append(taken)
+            self._inbox.append((socket, taken))
         elif self.is_alive:
             taken(self.now)
             self._end_turn_soon()
@@ -113,38 +113,35 @@ class Process:
             self._pause_began_at = self._clock.now
         self.is_paused = True
 
-    def resume(self, *, timers_first: bool, turn_each: bool) -> None:
-        """Run it again: with what came in meanwhile, before or after its timers, in one turn or in many."""
+    def resume(self, random: Random) -> None:
+        """Run it again: with what came in meanwhile, before or after its timers, in one turn or in many.
+
+        What came through one socket keeps its order.
+        """
         if not self.is_paused or not self.is_alive:
             return
         self.is_paused = False
         self.paused_at = self._clock.now
         if self.paused_at - self._pause_began_at > long_pause_s:
             self.stood_still_until = self.paused_at
-        inbox, self._inbox = self._inbox, []
-        if timers_first:
-            self._tick(turn_each=turn_each)
-        for taken in inbox:
-            if self.is_alive:
-                taken(self.now)
-                if turn_each:
-                    self._end_turn()
-        if not timers_first:
-            self._tick(turn_each=turn_each)
+        is_tick_first, turns = random.random() < 0.5, random.choice([0.0, 0.3, 1.0])
+        if is_tick_first:
+            self.node.tick(self.now)
+        for taken in _interleaved(self._inbox, random):
+            if not self.is_alive:
+                return
+            taken(self.now)
+            if random.random() < turns:
+                self._end_turn()
+        self._inbox.clear()
+        if not is_tick_first and self.is_alive:
+            self.node.tick(self.now)
         self._end_turn_soon()
 
     def die(self) -> None:
         """End, and lose all memory."""
         self.died_at = self._clock.now
         self.is_paused = False
-        self._inbox.clear()
-
-    def _tick(self, *, turn_each: bool) -> None:
-        if not self.is_alive:
-            return
-        self.node.tick(self.now)
-        if turn_each:
-            self._end_turn()
 
     def _end_turn_soon(self) -> None:
         if not self._turn_is_due:
@@ -163,7 +160,7 @@ class Process:
 
     def _arm(self) -> None:
         self._timer += 1
-        timer, deadline = self._timer, self.node.next_deadline()
+        timer, deadline = self._timer, self.node.next_deadline(self.now)
         if deadline is not None:
             delay_s = max(deadline - self.now, 0.0) / self._rate
             self._clock.after(delay_s + timer_step_s, lambda: self._go_off(timer))
@@ -177,3 +174,17 @@ class Process:
             raise Violation(f"{self} asks for a timer that is due at once, again and again")
         self.node.tick(self.now)
         self._end_turn()
+
+
+def _interleaved(inbox: list[tuple[Hashable, Input]], random: Random) -> list[Input]:
+    """Return what came in, the sockets in any order, each with its inputs in theirs."""
+    by_socket: dict[Hashable, list[Input]] = {}
+    for socket, taken in reversed(inbox):
+        by_socket.setdefault(socket, []).append(taken)
+    mixed: list[Input] = []
+    while by_socket:
+        socket = random.choice(list(by_socket))
+        mixed.append(by_socket[socket].pop())
+        if not by_socket[socket]:
+            del by_socket[socket]
+    return mixed

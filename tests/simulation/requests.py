@@ -1,94 +1,80 @@
-"""Every request that a process is carrying out, for a client of its own or for a peer's."""
+"""Every command that a process is carrying out, for a client of its own or for a peer's."""
 
 from collections.abc import Iterator
 
 from attrs import define
 
-from dqtw.core.links.peer_messages import Forward
-from dqtw.core.model.commands import Ack, Batch, Command, Complete, Forwardable, Get
+from dqtw.core.model.commands import Ack, Command, Complete, Get
 from dqtw.core.model.message import MessageId
 from tests.simulation.process import Process
 
 
 @define(eq=False)
 class Request:
-    """One command at one process.
+    """One command at one process; a ticket below 0: a peer has forwarded it.
 
     Attributes:
-        source: the process that has forwarded it; None: a client's own.
-        was_waiting: it names a message that waited for its copies then.
+        begun_at: in the world's time.
     """
 
-    command: Forwardable
+    command: Command
     process: Process
     ticket: int
     begun_at: float
-    source: Process | None = None
-    was_waiting: bool = False
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Return True if a peer has forwarded it."""
+        return self.ticket < 0
 
 
 class Requests:
-    """Those that have no answer yet."""
+    """Those that have no answer yet, and those that were answered in the present turn."""
 
     def __init__(self) -> None:
         self._open: dict[Process, dict[int, Request]] = {}
         self._just_ended: list[Request] = []
 
     def begin(self, request: Request) -> None:
-        """A request has come to a process."""
-        self._open.setdefault(request.process, {})[request.ticket] = request
-        if isinstance(request.command, Ack):
-            request.was_waiting = request.process.node.owner.queue.is_waiting(request.command.id)
+        """Note a request that has come to a process; one that is carried out again is known already."""
+        self._open.setdefault(request.process, {}).setdefault(request.ticket, request)
 
     def end(self, process: Process, ticket: int) -> Request | None:
-        """It is answered, or forgotten."""
+        """Note that it is answered, or forgotten."""
         request = self._open.get(process, {}).pop(ticket, None)
         if request is not None:
             self._just_ended.append(request)
         return request
 
     def find(self, process: Process, ticket: int) -> Request | None:
-        """The request of this ticket."""
+        """Return the request of this ticket."""
         return self._open.get(process, {}).get(ticket)
 
     def begin_turn(self) -> None:
-        """What was answered before this turn is over for good."""
+        """Forget what was answered in earlier turns."""
         self._just_ended.clear()
 
     def die(self, process: Process) -> None:
-        """Nothing will be answered there."""
+        """Forget a process that has died."""
         self._open.pop(process, None)
 
-    def of_clients(self, process: Process) -> Iterator[Request]:
-        """What clients wait for there."""
-        return (request for request in self._open.get(process, {}).values() if request.source is None)
+    def of(self, process: Process) -> list[Request]:
+        """Return what has no answer yet there."""
+        return list(self._open.get(process, {}).values())
 
-    def takes_out(self, process: Process) -> Request | None:
-        """A client's get there that is to remove what it is given."""
-        return next((each for each in self.of_clients(process) if _is_taking(each.command)), None)
+    def now_at(self, process: Process) -> Iterator[Request]:
+        """Return what a process may have worked on in the present turn."""
+        yield from self._open.get(process, {}).values()
+        yield from (each for each in self._just_ended if each.process is process)
 
-    def asks_for(self, process: Process, command: Command) -> bool:
-        """Whether a client there has asked for just this."""
-        ended = [each for each in self._just_ended if each.process is process and each.source is None]
-        mine = [*self.of_clients(process), *ended]
-        if isinstance(command, Get):
-            return any(isinstance(each.command, Get) for each in mine)
-        if isinstance(command, Complete):
-            return self.takes_out(process) is not None
-        return any(each.command == command for each in mine)
-
-
-def commands_of(forward: Forward) -> tuple[Command, ...]:
-    """What a forward asks for: one thing, or several."""
-    return forward.command.commands if isinstance(forward.command, Batch) else (forward.command,)
-
-
-def removed_by(command: Command) -> MessageId | None:
-    """The message that a command is to remove."""
-    if isinstance(command, Complete):
-        return command.receipt.id
-    return command.id if isinstance(command, Ack) else None
-
-
-def _is_taking(command: Forwardable) -> bool:
-    return isinstance(command, Get) and command.ack_now
+    def remover(self, process: Process, id: MessageId) -> Request | None:
+        """Return a request for which a process may have removed a message in the present turn."""
+        for request in self.now_at(process):
+            command = request.command
+            if isinstance(command, Ack) and command.id == id:
+                return request
+            if isinstance(command, Complete) and command.receipt.id == id:
+                return request
+            if isinstance(command, Get) and command.ack_now and not request.is_forwarded:
+                return request
+        return None

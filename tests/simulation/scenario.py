@@ -4,38 +4,58 @@ from random import Random
 
 from attrs import frozen
 
-from dqtw.core.model import copy
+from dqtw.core.model import replica
 from dqtw.core.model.settings import NodeSettings
-from dqtw.core.replication import session
+from dqtw.core.replication import holding, log, progress, session
+from dqtw.wire.peer import lanes
 
 letters = "abcde"
 
 
 @frozen
 class Limits:
-    """How much one peer message carries; small ones make a short queue be told in many pages and chunks."""
+    """How much one frame carries, and how large a piece is; small ones make a short queue go in many parts."""
 
-    chunk_bytes: int = session.chunk_bytes_max
-    chunk_messages: int = session.chunk_messages_max
-    chunk_ints: int = session.chunk_ints_max
-    keys_per_request: int = session.keys_per_request_max
-    digest_ints: int = copy.digest_ints_max
-    removals: int = session.removals_max
-    incarnations_kept: int = copy.incarnations_kept
+    contents_bytes: int = session.contents_bytes_max
+    contents_count: int = session.contents_count_max
+    fetch_messages: int = session.fetch_messages_max
+    fetch_records: int = session.fetch_records_max
+    backfills_under_way: int = session.backfills_under_way_max
+    deltas_under_way: int = progress.deltas_under_way_max
+    read_bytes: int = log.read_bytes_max
+    read_entries: int = log.read_entries_max
+    changed_records: int = holding.changed_records_max
+    digest_ints: int = replica.digest_ints_max
+    payload_bytes: int = lanes.payload_bytes_max
 
 
 @frozen
 class Weather:
-    """What happens to single messages, each with its probability, and to the time they take."""
+    """What happens to streams and to clients, and the time that it takes.
+
+    Attributes:
+        tail: how often a delay is far longer, by ``tail_s`` at most.
+        capacity: how many bytes a stream takes before they are read.
+        held: how often a lane is held up, for ``held_s`` at most, so that the others overtake it.
+        silent: how often a side is never notified of the end of a stream.
+        dial_fail, dial_hang: how often a dial fails, or has no answer.
+        client_loss: how often an answer to a client is lost.
+        client_repeat: how often a proxy repeats a client's request.
+        vanish: how often a client does not wait for its answer.
+    """
 
     delay_s: float = 0.001
-    tail: float = 0.0  # how often a delay is far longer
-    tail_s: float = 0.0  # how long, at most
-    loss: float = 0.0
-    repeat: float = 0.0
-    client_loss: float = 0.0  # of answers to clients
-    client_repeat: float = 0.0  # of requests, by a proxy
-    vanish: float = 0.0  # clients that do not wait for their answer
+    tail: float = 0.0
+    tail_s: float = 0.0
+    capacity: int = 1024 * 1024
+    held: float = 0.0
+    held_s: float = 0.0
+    silent: float = 0.0
+    dial_fail: float = 0.0
+    dial_hang: float = 0.0
+    client_loss: float = 0.0
+    client_repeat: float = 0.0
+    vanish: float = 0.0
 
 
 @frozen
@@ -105,6 +125,8 @@ fault_kinds = {
     "cut_halves": 3,
     "cut_one_way": 4,
     "cut_ring": 2,
+    "break_streams": 8,
+    "stall": 4,
     "crash": 8,
     "move": 3,
     "pause": 6,
@@ -118,7 +140,6 @@ fault_kinds = {
     "late_holder": 8,
     "all_pause": 1,
     "slow": 3,
-    "storm": 4,
 }
 detour_weight = 6
 detour_share = 0.1  # of the seeds; the others draw as if there were no such fault
@@ -154,7 +175,7 @@ def draw(seed: int) -> Scenario:
         push_timeout_s=random.choice([10.0, 10.0, 2.0, 0.3]) if not quiet else 10.0,
         start_wait_s=random.choice([30.0, 10.0, 4.0]),
         drain_timeout_s=random.choice([60.0, 20.0, 5.0, 1.0]),
-        duration_s=random.choice([40.0, 60.0, 90.0]),
+        duration_s=random.choice([15.0, 25.0, 40.0]),
         clients=random.choice([2, 4, 8, 12]),
         think_s=random.choice([0.2, 0.5, 1.0]),
         key_share=random.choice([0.1, 0.5, 0.9]),
@@ -173,15 +194,20 @@ def draw(seed: int) -> Scenario:
 
 
 def _limits(random: Random) -> Limits:
-    if random.random() < 0.5:
+    if random.random() < 0.4:
         return Limits()
     return Limits(
-        chunk_bytes=random.choice([1, 60, 1024 * 1024]),
-        chunk_messages=random.choice([1, 2, 5]),
-        chunk_ints=random.choice([2, 4, 16]),
-        keys_per_request=random.choice([1, 2, 10]),
+        contents_bytes=random.choice([1, 200, 1024 * 1024]),
+        contents_count=random.choice([1, 2, 5]),
+        fetch_messages=random.choice([1, 3, 10]),
+        fetch_records=random.choice([1, 3, 10]),
+        backfills_under_way=random.choice([1, 2, 4]),
+        deltas_under_way=random.choice([1, 2, 16]),
+        read_bytes=random.choice([1, 200, 1024 * 1024]),
+        read_entries=random.choice([1, 3, 10]),
+        changed_records=random.choice([1, 2, 10]),
         digest_ints=random.choice([2, 4, 10]),
-        removals=random.choice([1, 3]),
+        payload_bytes=random.choice([50, 300, 64 * 1024]),
     )
 
 
@@ -193,8 +219,12 @@ def _weather(random: Random) -> Weather:
         delay_s=random.choice([0.0005, 0.002, 0.02, 0.1, 0.2]),
         tail=rate(0.01, 0.1),
         tail_s=random.choice([0.3, 2.0, 8.0]),
-        loss=rate(0.002, 0.02, 0.1),
-        repeat=rate(0.01, 0.1),
+        capacity=random.choice([1024 * 1024, 64 * 1024, 2000]),
+        held=rate(0.02, 0.2),
+        held_s=random.choice([0.05, 0.5, 2.0]),
+        silent=rate(0.1, 0.5),
+        dial_fail=rate(0.05, 0.3),
+        dial_hang=rate(0.05, 0.3),
         client_loss=rate(0.01, 0.1),
         client_repeat=rate(0.01, 0.1),
         vanish=rate(0.02, 0.1),

@@ -1,4 +1,4 @@
-"""The checker is checked: every fault planted in the core must be caught, on a seed that is known to show it."""
+"""The checker is checked: each fault planted in the core must be caught, on a seed that is known to show it."""
 
 from functools import partial
 
@@ -8,62 +8,53 @@ from tests.simulation.planted import catalogue, planting
 from tests.simulation.run import Result, run
 from tests.simulation.test_simulation import pool
 
-rules = 18
+chapters = {"1", "2", "3", "4", "5", "6", "7", "8"}
 known_seeds = {
-    "forget_the_withdrawn": 1,
-    "reuse_ids": 2,
-    "show_early": 1,
-    "deltas_without_session": 2,
-    "forget_removals": 1,
-    "sessions_survive_loss": 6,
-    "answer_early": 1,
+    "silence_is_fine": 171,
+    "half_a_pair": 119,
+    "no_dialling_back": 371,
+    "configured_addresses_only": 371,
+    "pause_keeps_links": 333,
+    "absence_during_pause": 333,
+    "slow_is_unreachable": 56,
+    "reuse_incarnations": 2,
+    "ignore_the_greatest": 59,
+    "leave_at_once": 237,
+    "count_nothing": 237,
+    "ready_at_once": 289,
+    "no_exchange": 173,
+    "keys_without_peers": 239,
+    "keys_of_live_only": 19,
+    "hand_out_early": 13,
+    "no_reports": 20,
+    "prune_too_much": 301,
+    "lease_twice": 5,
+    "eternal_leases": 5,
+    "newest_first": 15,
+    "empty_wins": 24,
+    "match_when_sent": 358,
+    "cut_past_match": 266,
+    "backfill_when_sent": 301,
+    "any_backfill_confirms": 4,
+    "one_sided": 2,
+    "one_page_is_enough": 216,
+    "learned_not_logged": 24,
+    "known_by_all": 24,
+    "synced_too_early": 3,
+    "keep_the_removed": 3,
     "one_copy_fewer": 1,
-    "count_who_left": 26,
-    "acknowledge_early": 1,
-    "refuse_early": 1,
-    "ignore_shared": 3,
-    "seen_before_messages": 1,
-    "empty_wins": 1,
-    "stale_wins": 24,
-    "keep_the_removed": 1,
-    "ignore_need": 178,
+    "count_who_left": 2,
+    "show_early": 1,
+    "ack_at_once": 1,
+    "ack_without_the_lost": 2,
+    "second_ack_at_once": 1,
+    "unreplicated_late": 2,
+    "taken_back": 2,
+    "wait_for_ever": 2,
+    "ignore_need": 13,
     "one_too_many": 1,
-    "full_too_early": 5,
+    "full_too_early": 2,
     "evict_when_full": 1,
-    "sessions_survive_exchange": 4,
-    "serve_at_once": 1,
-    "count_the_forgetful": 23,
-    "reuse_incarnations": 1,
-    "slow_is_unreachable": 1,
-    "unknown_without_asking": 26,
-    "fence_the_living": 81,
-    "no_gap_check": 1,
-    "ignore_the_greatest": 9,
-    "admit_after_a_gap": 2,
-    "leave_at_once": 6,
-    "fenced_leaves_at_once": 9,
-    "rely_on_the_leaving": 322,
-    "count_nothing": 7,
-    "ready_at_once": 13,
-    "no_exchange": 3,
-    "keys_stay_here": 7,
-    "keys_from_removals": 1,
-    "keys_without_rescue": 53,
-    "homeless_keys": 5,
-    "forward_twice": 1,
-    "hand_out_early": 3,
-    "take_from_others": 57,
-    "lost_is_refused": 1,
-    "take_repeats": 47,
-    "no_hints": 30,
-    "prune_too_much": 2,
-    "configured_addresses_only": 38,
-    "leases_by_the_wall_clock": 1,
-    "lease_twice": 1,
-    "eternal_leases": 1,
-    "newest_first": 5,
-    "trust_any_answer": 199,
-    "one_in_sync_is_enough": 97,
 }
 
 
@@ -72,11 +63,9 @@ def caught_by(name: str) -> Result:
     return run(known_seeds[name], planted=name)
 
 
-def test_every_rule_has_a_planted_fault() -> None:
-    """No rule of the protocol goes unwatched."""
-    planted = {fault.rule for fault in catalogue.values()}
-    assert planted >= {str(rule) for rule in range(1, rules + 1)}
-    assert known_seeds.keys() == catalogue.keys()
+def test_every_chapter_has_planted_faults() -> None:
+    """No chapter of the protocol goes unwatched."""
+    assert {catalogue[name].rule.partition(".")[0] for name in known_seeds} >= chapters
 
 
 def test_every_planted_fault_is_caught() -> None:

@@ -16,94 +16,8 @@ import pytest
 from tests.simulation.run import Result, run
 
 root = Path(__file__).parents[2]
-fresh_seeds = 160
-failed_before = (
-    3,
-    13,
-    17,
-    34,
-    59,
-    79,
-    82,
-    96,
-    171,
-    172,
-    183,
-    207,
-    257,
-    324,
-    357,
-    379,
-    409,
-    449,
-    468,
-    482,
-    496,
-    1_243,
-    1_286,
-    2_224,
-    2_434,
-    2_601,
-    2_761,
-    3_286,
-    3_288,
-    3_468,
-    3_536,
-    3_593,
-    5_249,
-    10_081,
-    100_623,
-    100_799,
-    200_502,
-    1_000_013,
-    1_000_369,
-    2_000_326,
-    2_100_686,
-    2_300_932,
-    5_101_080,
-    5_200_318,
-    5_200_640,
-    7_000_667,
-    7_002_799,
-    8_500_079,
-    8_600_227,
-    8_600_275,
-    8_700_021,
-    8_700_063,
-    9_000_864,
-    9_001_439,
-    11_001_535,
-    11_001_901,
-    11_002_223,
-    12_001_401,
-    13_002_427,
-    13_002_517,
-    15_100_982,
-    20_005_957,
-    20_012_106,
-    20_013_135,
-    20_014_114,
-    21_200_743,
-    21_200_797,
-    30_103_652,
-    30_108_267,
-    40_100_641,
-    40_106_040,
-    40_107_883,
-    40_109_151,
-    40_109_538,
-    40_205_019,
-    40_205_125,
-    50_004_551,
-    60_002_029,
-    60_005_868,
-    70_000_033,
-    70_000_273,
-    70_003_291,
-    70_008_537,
-    70_010_084,
-    93_102_869,
-)
+fresh_seeds = 100
+failed_before = (5,)
 jobs = min(os.cpu_count() or 1, 4)
 
 
@@ -135,7 +49,7 @@ def test_fresh_seeds_are_well() -> None:
     failures = wrong(results)
     assert not failures, failures
     assert sum(result.counts["delivered"] for result in results) > 10 * fresh_seeds
-    assert sum(result.counts["lost"] for result in results) > fresh_seeds
+    assert sum(result.counts["streams cut"] for result in results) > fresh_seeds
 
 
 @pytest.mark.parametrize("seed", [2, 5, 31])

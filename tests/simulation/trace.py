@@ -1,47 +1,49 @@
 """What happened, in short lines for a person, and a fingerprint of it all."""
 
 from collections import Counter
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
-from dqtw.core.links.peer_messages import (
+from dqtw.core.links.frames import (
+    AnyFrame,
     Applied,
-    Ask,
-    Asked,
+    Backfill,
+    Changed,
+    Contents,
     Declined,
     Delta,
-    Failed,
-    FencedOff,
+    Fenced,
     Fetch,
     Fetched,
     Forward,
     Forwarded,
-    NoSession,
+    Leave,
     Open,
     Opened,
-    Page,
-    Paged,
-    PeerAnswer,
-    PeerRequest,
+    PageRead,
+    ReadPage,
+    Status,
+    Stays,
+    Synced,
+    from_outcome,
 )
 from dqtw.core.model.commands import (
     Ack,
-    Batch,
+    Command,
     Complete,
     Delivered,
-    Forwardable,
     Get,
     GiveBack,
     Inspect,
     Nack,
     Outcome,
-    Outcomes,
     Push,
     Pushed,
     Touch,
 )
+from dqtw.core.model.dots import Dot, DotSet
 from dqtw.core.model.errors import Refusal
-from dqtw.core.model.id_set import IdSet
 from dqtw.core.model.message import MessageId
 
 
@@ -84,17 +86,20 @@ def short(id: MessageId) -> str:
     return f"{id.node}.{id.incarnation[6:13]}.{id.n}"
 
 
-def tell_ids(ids: IdSet) -> str:
-    """A set of ids."""
-    listed = [short(id) for id, _ in zip(ids, range(4), strict=False)]
-    return f"[{' '.join(listed)}{' …' if len(ids) > 4 else ''}]" if listed else "[]"
+def short_dot(dot: Dot) -> str:
+    """Return a dot, without the part of the incarnation that is the same in a whole story."""
+    return f"{dot[0][6:13]}.{dot[1]}"
 
 
-def tell_command(command: Forwardable) -> str:
-    """What a client asks for, or a peer for several."""
+def tell_dots(dots: DotSet) -> str:
+    """Return a set of dots in words."""
+    listed = [short_dot(dot) for dot, _ in zip(dots, range(4), strict=False)]
+    return f"[{' '.join(listed)}{' …' if len(dots) > 4 else ''}]"
+
+
+def tell_command(command: Command) -> str:
+    """Return what a client asks for in words."""
     match command:
-        case Batch():
-            return ", ".join(map(tell_command, command.commands))
         case Push():
             key = f" key={command.key}" if command.key else ""
             wait = f" wait={command.wait_s:.1f}" if command.wait_s else ""
@@ -108,11 +113,9 @@ def tell_command(command: Forwardable) -> str:
             return f"{type(command).__name__.lower()} {short(command.receipt.id)}.{command.receipt.token[-4:]}"
 
 
-def tell_outcome(outcome: Outcome | Outcomes) -> str:
-    """What that came to."""
+def tell_outcome(outcome: Outcome) -> str:
+    """Return an outcome in words."""
     match outcome:
-        case Outcomes():
-            return f"each: {', '.join(map(tell_outcome, outcome.outcomes))}"
         case Refusal():
             return f"{outcome.code}: {outcome.detail}"
         case Pushed():
@@ -123,47 +126,57 @@ def tell_outcome(outcome: Outcome | Outcomes) -> str:
     return "ok"
 
 
-def tell_request(request: PeerRequest) -> str:
-    """What a node asks of another."""
-    match request:
-        case Ask():
-            return f"ask {request.queue}"
-        case Open():
-            return f"open {request.queue} as {request.role.value} in {request.incarnation[6:13]}"
-        case Page():
-            return f"page {request.queue} #{request.request}"
-        case Delta():
-            put = " ".join(short(put.id) for put in request.put[:4])
-            synced = " synced" if request.synced else ""
-            gone = tell_ids(request.gone)
-            return f"delta {request.queue} #{request.request} gone {gone} put [{put}] keys {len(request.keys)}{synced}"
-        case Fetch():
-            return f"fetch {request.queue} #{request.request} {tell_ids(request.ids)}"
-        case Forward():
-            return f"forward {tell_command(request.command)}"
+def tell_contents(contents: Contents) -> str:
+    """Return contents in words."""
+    puts = [short_dot((incarnation, n)) for incarnation, runs in contents.puts.items() for n, _ in runs]
+    return f"put [{' '.join(puts[:5])}] removed {tell_dots(contents.removed)} records {len(contents.records)}"
 
 
-def tell_answer(answer: PeerAnswer) -> str:
-    """What a node answers another."""
-    match answer:
-        case Asked():
-            heard = f"{answer.heard_s_ago:.1f} s ago" if answer.owner_boot else "never"
-            flags = " synced_once" * answer.synced_once + " in_sync" * answer.in_sync + " leaving" * answer.leaving
-            flags += " fenced" * answer.fenced
-            return f"asked: greatest {answer.greatest[6:13]} heard {heard}{flags}"
-        case Opened():
-            return f"opened: seen {tell_ids(answer.digest.seen)} live {tell_ids(answer.digest.live)}"
-        case Paged():
-            return f"paged #{answer.request}"
-        case Applied():
-            return f"applied #{answer.request}{' shared' * answer.shared}{' leaving' * answer.leaving}"
-        case Fetched():
-            return f"fetched put {len(answer.put)} gone {tell_ids(answer.gone)}"
-        case Forwarded():
-            return f"forwarded: {tell_outcome(answer.outcome)}"
-        case FencedOff():
-            return f"fenced by {answer.greatest[6:13]}"
-        case NoSession():
-            return "no such session"
-        case Declined() | Failed():
-            return f"{type(answer).__name__.lower()}: {answer.why}"
+def _tell_status(frame: Status) -> str:
+    known = []
+    for id, report in frame.nodes.items():
+        flags = " in session" * report.in_session + " current" * report.is_current
+        known.append(f"{id} {(report.greatest or '')[6:13]}{flags}")
+    return f"{(frame.incarnation or '')[6:13]}{' going' * frame.is_going}; {', '.join(known)}"
+
+
+def _tell_page(frame: PageRead) -> str:
+    upto = frame.upto and short_dot(frame.upto)
+    return f"seen {tell_dots(frame.seen)} live {tell_dots(frame.live)} upto {upto}"
+
+
+def _tell_delta(frame: Delta) -> str:
+    flags = " synced" * frame.is_synced + " whole" * frame.is_whole
+    return f"upto {frame.upto} {tell_contents(frame.contents)}{flags} received {frame.changes_received}"
+
+
+def _tell_forwarded(frame: Forwarded) -> str:
+    return ", ".join(f"{n}: {tell_outcome(from_outcome(each))}" for n, each in frame.outcomes)
+
+
+_tell: dict[type, Callable[[Any], str]] = {
+    Status: _tell_status,
+    Open: lambda frame: f"{frame.owner} as {frame.role.value} in {(frame.incarnation or '')[6:13]}",
+    Opened: lambda frame: f"changes {frame.changes}{' was complete' * frame.was_complete}",
+    Declined: lambda frame: frame.why,
+    Fenced: lambda frame: f"{frame.node} by {frame.greatest[6:13]}",
+    ReadPage: lambda frame: f"after {frame.after and short_dot(frame.after)}",
+    PageRead: _tell_page,
+    Fetch: lambda frame: f"{tell_dots(frame.messages)} records {tell_dots(frame.records)}",
+    Fetched: lambda frame: f"{tell_contents(frame.contents)} absent {tell_dots(frame.absent)}",
+    Delta: _tell_delta,
+    Backfill: lambda frame: f"#{frame.number} {tell_contents(frame.contents)}",
+    Applied: lambda frame: f"upto {frame.upto} backfill {frame.backfill}",
+    Changed: lambda frame: f"#{frame.number} live {tell_dots(frame.live)} removed {tell_dots(frame.removed)}",
+    Synced: lambda frame: f"received {frame.changes_received}",
+    Forward: lambda frame: f"{frame.first}: {', '.join(map(tell_command, frame.commands))}",
+    Forwarded: _tell_forwarded,
+    Leave: str,
+    Stays: str,
+}
+
+
+def tell_frame(frame: AnyFrame) -> str:
+    """Return a frame in words."""
+    name = f"{type(frame).__name__.lower()} {getattr(frame, 'session', '')}"
+    return f"{name} {_tell[type(frame)](frame)}" if type(frame) in _tell else name

@@ -3,9 +3,8 @@
 from functools import partial
 from random import Random
 
-from dqtw.core.effects import Answer, Departure, Effect, Event, Reply, Status
-from dqtw.core.lifecycle.life import Phase
-from dqtw.core.links.peer_messages import Asking
+from dqtw.core.effects import Answer, Departure, Effect, Event, Status
+from dqtw.core.lifecycle.lifecycle import Phase
 from tests.simulation.checker import Checker
 from tests.simulation.clients import Clients, Doors
 from tests.simulation.clock import Clock
@@ -38,7 +37,7 @@ class World:
         self.checker.watch(self.network)
         self.doors = Doors(self.clock, Random(f"{seed}/doors"), scenario, self.trace, self.checker)
         self.clients = Clients(self.clock, Random(f"{seed}/clients"), scenario, self.trace, self.doors, self.running)
-        self.homes = {node: f"{node}:1" for node in scenario.nodes}
+        self.homes = {node: f"http://{node}:1" for node in scenario.nodes}
         self.network.names = self.present if scenario.is_named else None
         self.is_supervised = True
         self.absent = ""
@@ -71,7 +70,9 @@ class World:
     def all_are_ready(self) -> bool:
         """Whether there is one process of each node, and it is well."""
         alive = self.alive()
-        ready = [each for each in alive if each.was_ready and each.node.phase is Phase.SERVING and not each.is_paused]
+        ready = [
+            each for each in alive if each.was_ready and each.node.life.phase is Phase.SERVING and not each.is_paused
+        ]
         return alive == ready and sorted(each.id for each in ready) == list(self.scenario.nodes)
 
     def start(self, node: str, url: str = "") -> Process:
@@ -124,7 +125,7 @@ class World:
 
     def _configured(self, node: str) -> dict[str, str]:
         """Where a process is told that its peers are: where they were first, or where they are now."""
-        first = {each: f"{each}:1" for each in self.scenario.nodes}
+        first = {each: f"http://{each}:1" for each in self.scenario.nodes}
         return first if self._fate.random() < 0.5 else {**first, **self.homes, node: first[node]}
 
     def _depart(self, process: Process, departure: Departure) -> None:
@@ -137,21 +138,20 @@ class World:
 
     def carry_out(self, process: Process, effects: list[Effect]) -> None:
         """Do what a process's core asks for, as the driver does."""
-        self.checker.turn(process, effects)
+        self.checker.turn(process)
         if self._moments.is_one(process):
-            self.clients.rush(process, [self.checker.ledger.fates[id].message.key for id in needed(process)])
+            self.clients.rush(process, self.checker.keys_of(needed(process)))
         departure: Departure | None = None
         for effect in effects:
             match effect:
                 case Answer():
                     self.doors.answer(process, effect.ticket, effect.outcome)
-                case Reply():
-                    self.network.reply(process, effect.ticket, effect.answer)
-                case Asking():
-                    self.network.ask(process, effect)
                 case Event():
                     self.trace.line(process, effect.what.format(**effect.facts))
                 case Departure():
                     departure = effect
+                case _:
+                    self.network.carry_out(process, effect)
+        self.network.end_turn(process)
         if departure is not None:
             self._depart(process, departure)

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from dqtw.config.options import Option, options
 from dqtw.config.settings import read_settings
-from dqtw.core.lifecycle import reports
+from dqtw.core.lifecycle.reports import states
 from dqtw.core.model.health import Check
 from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
@@ -94,6 +94,18 @@ def test_every_name_in_stats_and_health_is_documented() -> None:
     assert re.findall(r"^\| `(\w+)` \|", health, re.MULTILINE) == list(answered)
 
 
+def test_every_figure_of_a_peer_and_of_a_replica_is_documented() -> None:
+    stats = (root / "docs/reference/stats.md").read_text()
+    shown = Node(0.0, NodeSettings(node="a", peers={"b": "http://b"}), os.urandom, wall_ms=0).stats(0.0)
+    of_peer = stats.partition("Of each peer in `peers`:")[2].partition("\n\nOf each replica")[0]
+    of_replica = stats.partition("Of each replica in `copies`:")[2].partition("\n\n")[0]
+    for part, name in ((of_peer, "peers"), (of_replica, "copies")):
+        figures = shown[name]
+        assert isinstance(figures, dict)
+        for figure in figures["b"]:
+            assert f"`{figure}`" in part, figure
+
+
 def log_lines() -> Iterator[tuple[str, str]]:
     """Every text that the code logs as it stands, with the file it is in."""
     for path in (root / "dqtw").rglob("*.py"):
@@ -102,7 +114,7 @@ def log_lines() -> Iterator[tuple[str, str]]:
                 case ast.Call(
                     func=ast.Attribute(attr=name) | ast.Name(id=name), args=[ast.Constant(value=str(text)), *_]
                 ):
-                    if name in ("info", "warn", "error", "critical", "failure", "log", "note", "_note"):
+                    if name in ("info", "warn", "error", "critical", "failure", "log", "note", "_note", "Event"):
                         yield path.name, text
 
 
@@ -114,17 +126,35 @@ def is_documented(line: str, documented: Iterable[str]) -> bool:
 
 def test_every_log_line_is_documented() -> None:
     documented = re.findall(r"`([^`]+)`", (root / "docs/reference/logs.md").read_text())
-    lines = [*log_lines(), *(("reports.py", f"{state}: {{waits}}") for state in reports._states.values())]
+    lines = [(file, line) for file, line in log_lines() if re.sub(r"\{[^}]*\}", "", line).strip(": ")]
+    lines += [("reports.py", f"{state}: {{waits}}") for state in states.values()]
     assert len(lines) > 20
     for file, line in lines:
         assert is_documented(line, documented), f"{file}: {line}"
 
 
-def test_the_files_that_the_architecture_names_are_there() -> None:
-    named = re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", (root / "docs/explanation/architecture.md").read_text())
-    assert len(named) > 20
+def test_everything_that_can_be_wrong_with_a_peer_is_documented() -> None:
+    """It is logged as it stands in `Member.trouble`, with the details behind it."""
+    documented = re.findall(r"`([^`]+)`", (root / "docs/reference/logs.md").read_text())
+    tree = ast.parse((root / "dqtw/core/links/members.py").read_text())
+    waits = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Wait"]
+    texts = [re.sub(r"^f.|.$", "", ast.unparse(node)) for wait in waits for node in texts_in(wait.args[0])]
+    assert len(texts) == 4
+    for text in texts:
+        assert is_documented(text, documented) or is_documented(f"{text}: {{why}}", documented), text
+
+
+def texts_in(tree: ast.AST) -> list[ast.JoinedStr]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+
+
+@pytest.mark.parametrize("page", ["architecture", "replication", "simulation"])
+def test_the_files_that_a_page_names_are_there(page: str) -> None:
+    text = (root / f"docs/explanation/{page}.md").read_text()
+    named = re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", text)
+    assert named
     for name in named:
-        assert (root / "dqtw" / name).exists(), name
+        assert any((root / place / name).exists() for place in ("dqtw", "dqtw/core", "tests/simulation", "")), name
 
 
 def test_whoever_reads_the_core_in_the_order_of_the_architecture_has_read_all_of_it() -> None:
@@ -134,11 +164,35 @@ def test_whoever_reads_the_core_in_the_order_of_the_architecture_has_read_all_of
     assert named == {path.stem for path in (root / "dqtw/core").rglob("*.py")} - {"__init__"}
 
 
-def test_every_rule_is_listed_with_its_files_and_has_a_test_of_its_name() -> None:
-    rules = (root / "docs/explanation/replication.md").read_text().partition("## The rules")[2]
-    numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", rules, re.MULTILINE)]
-    assert numbers == list(range(1, 19))
-    for name in re.findall(r"`(\w+\.py)`", rules):
-        assert list((root / "dqtw/core").rglob(name)), name
-    tests = "".join(path.read_text() for path in (root / "tests/unit/replication").glob("test_*.py"))
-    assert {int(number) for number in re.findall(r"def test_rule_(\d+)_", tests)} == set(numbers)
+def rules() -> dict[str, str]:
+    """The chapters of the rules, by number: the text of each."""
+    text = (root / "docs/explanation/replication.md").read_text().partition("## The rules")[2].partition("\n## ")[0]
+    chapters = re.split(r"^### (\d) .*$", text, flags=re.MULTILINE)[1:]
+    return dict(zip(chapters[::2], chapters[1::2], strict=True))
+
+
+def test_every_rule_has_a_reason_and_a_file() -> None:
+    assert list(rules()) == [str(chapter) for chapter in range(1, 10)]
+    for chapter, text in list(rules().items())[:-1]:
+        table = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+        assert table, chapter
+        for rule, why, where in table:
+            assert rule.strip()
+            assert why.strip()
+            assert re.fullmatch(r"(`[\w/]+(\.py)?`(, )?)+", where.strip()), where
+            for name in re.findall(r"`([\w/.]+)`", where):
+                assert any((root / "dqtw" / place / name).exists() for place in ("core", "")), name
+
+
+def test_the_rule_in_the_name_of_a_test_is_on_the_page() -> None:
+    numbered = {number for text in rules().values() for number in re.findall(r"\*\*(\d\.\d) ", text)}
+    assert {"4.1", "5.7"} <= numbered
+    named = [
+        found
+        for path in (root / "tests/rules").glob("test_*.py")
+        for found in re.findall(r"def test_(\d)_(?:(\d+)_)?", path.read_text())
+    ]
+    assert named
+    for chapter, section in named:
+        is_section = chapter in ("4", "5") and section
+        assert f"{chapter}.{section}" in numbered if is_section else chapter in rules(), (chapter, section)

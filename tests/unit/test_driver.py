@@ -1,7 +1,8 @@
 """Where time and Deferreds meet the core: turns, the one timer, and clients that leave."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
+from typing import TypeVar
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,6 +12,9 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 from typing_extensions import override
 
+from dqtw.core.effects import Departure, Status
+from dqtw.core.links.frames import Pair
+from dqtw.core.links.streams import Accepted, Close, Dial, LinkEffect, Send, StreamAnswer, StreamRefused, StreamRequest
 from dqtw.core.model.commands import (
     Ack,
     Command,
@@ -32,6 +36,8 @@ from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
 from dqtw.driver import Driver, timer_seconds_max
 
+T = TypeVar("T")
+
 
 class CountingClock(Clock):
     """A clock that counts what it was asked to call, and takes no negative delay, as a reactor takes none."""
@@ -45,12 +51,32 @@ class CountingClock(Clock):
         return super().callLater(delay, callable, *args, **kw)
 
 
+class Transport:
+    """What the transport was asked to do, turn by turn; it fails on demand."""
+
+    def __init__(self) -> None:
+        self.turns: list[list[LinkEffect]] = []
+        self.fails = False
+
+    def carry_out(self, effects: Sequence[LinkEffect]) -> None:
+        """Note what is to be done."""
+        if self.fails:
+            raise ZeroDivisionError
+        self.turns.append(list(effects))
+
+    def all(self, kind: type[T]) -> list[T]:
+        """Return all effects of a kind."""
+        return [effect for turn in self.turns for effect in turn if isinstance(effect, kind)]
+
+
 class Site:
     """A driver on a hand-run clock, and what it answered."""
 
     def __init__(self, settings: NodeSettings | None = None) -> None:
         self.clock = CountingClock()
-        self.driver = Driver(Node(0.0, settings or NodeSettings(), Random(1).randbytes, 0), self.clock)
+        self.transport = Transport()
+        node = Node(0.0, settings or NodeSettings(), Random(1).randbytes, 0)
+        self.driver = Driver(node, self.clock, self.transport if node.settings.peers else None)
         self.outcomes: list[Outcome] = []
 
     def submit(self, command: Command) -> int:
@@ -475,3 +501,148 @@ def test_a_thousand_questions_of_one_turn_cost_one_turn() -> None:
     site.turn()
     assert len(site.outcomes) == 2000
     assert site.clock.calls_made - calls == 2  # the turn, and the timer
+
+
+# Peers.
+
+
+def clustered() -> Site:
+    """A node with one peer, which was not started."""
+    return Site(NodeSettings(node="a", peers={"b": "http://b"}))
+
+
+def request_of_b(number: int = 1, to_node: str = "a") -> StreamRequest:
+    return StreamRequest(
+        cluster="dqtw",
+        node="b",
+        boot="b" * 32,
+        url="http://b",
+        versions=(2,),
+        nonce="0" * 32,
+        number=number,
+        to_node=to_node,
+        to_boot=None,
+    )
+
+
+def error(site: Site) -> object:
+    """What is wrong with the peer."""
+    peers = site.driver.stats()["peers"]
+    assert isinstance(peers, dict)
+    return peers["b"]["error"]
+
+
+def test_a_node_that_is_not_started_says_nothing_to_its_peers() -> None:
+    """Its listener may not be open yet."""
+    site = clustered()
+    site.clock.advance(10.0)
+    assert site.transport.turns == []
+
+
+def test_a_start_dials_the_peers_and_names_the_address_of_this_node() -> None:
+    site = clustered()
+    site.driver.start("http://a:1")
+    (dial,) = site.transport.all(Dial)
+    assert (dial.url, dial.request.url) == ("http://b", "http://a:1")
+
+
+def test_a_failed_dial_is_repeated_by_the_timer() -> None:
+    site = clustered()
+    site.driver.start()
+    for seconds in range(1, 5):
+        (*_, dial) = site.transport.all(Dial)
+        site.driver.dial_failed(dial.stream, "connection refused", is_lasting=False)
+        site.turn()
+        assert len(site.transport.all(Dial)) == seconds
+        site.clock.advance(1.0)
+    assert error(site) == "connection refused (http://b)"
+
+
+def test_a_stream_is_judged_at_once_and_what_follows_comes_in_a_later_turn() -> None:
+    """The transport needs the answer for its response."""
+    site = clustered()
+    site.driver.start()
+    count = len(site.transport.turns)
+    assert isinstance(site.driver.stream_asked(request_of_b()), Accepted)
+    refused = site.driver.stream_asked(request_of_b(2, to_node="c"))
+    assert isinstance(refused, StreamRefused)
+    assert len(site.transport.turns) == count
+
+
+def test_two_streams_make_a_link_and_its_end_is_seen() -> None:
+    site = clustered()
+    site.driver.start()
+    (dial,) = site.transport.all(Dial)
+    accepted = site.driver.stream_asked(request_of_b())
+    assert isinstance(accepted, Accepted)
+    site.driver.dial_answered(dial.stream, StreamAnswer("b", "b" * 32, "1" * 32))
+    site.turn()
+    (send,) = site.transport.all(Send)
+    assert send.stream == accepted.stream
+    assert isinstance(send.frame, Pair)
+    site.driver.received(dial.stream, [Pair(send.frame.read, send.frame.written)], 40, 0)
+    site.turn()
+    assert up(site)
+    site.driver.stream_closed(dial.stream, "the connection was lost")
+    assert not up(site)
+
+
+def up(site: Site) -> object:
+    peers = site.driver.stats()["peers"]
+    assert isinstance(peers, dict)
+    return peers["b"]["up"]
+
+
+def test_what_one_turn_has_for_peers_is_handed_over_at_once() -> None:
+    """So that it shares a write."""
+    site = clustered()
+    site.driver.start()
+    (dial,) = site.transport.all(Dial)
+    site.driver.stream_asked(request_of_b())
+    site.driver.dial_answered(dial.stream, StreamAnswer("b", "b" * 32, "1" * 32))
+    site.transport.turns.clear()
+    site.turn()
+    assert len(site.transport.turns) == 1
+
+
+def test_a_refusal_by_the_listener_is_known_as_the_reason() -> None:
+    site = clustered()
+    site.driver.start()
+    site.driver.request_refused("b", StreamRefused("unauthorized", "the peer secrets differ"))
+    assert error(site) == "the peer secrets differ"
+
+
+def test_a_transport_that_fails_does_not_stop_the_timer(logged_failures: list[LogEvent]) -> None:
+    site = clustered()
+    site.transport.fails = True
+    site.driver.start()
+    assert len(logged_failures) == 1
+    site.transport.fails = False
+    site.clock.advance(5.0)
+    assert site.transport.all(Dial)
+    logged_failures.clear()
+
+
+def test_a_departure_is_reported_once() -> None:
+    site = Site()
+    site.push()
+    departures: list[Departure] = []
+    site.driver.departed.addCallback(departures.append)
+    site.driver.drain()
+    site.turn()
+    site.tell(Get())
+    assert departures == [Departure(Status.DRAINED, 1)]
+
+
+@pytest.mark.parametrize(
+    ("node", "words"), [("a", "that is another process of this node"), ("c", "that is the node c, not b")]
+)
+def test_a_url_that_leads_to_another_node_is_reported(node: str, words: str) -> None:
+    site = clustered()
+    site.driver.start()
+    (dial,) = site.transport.all(Dial)
+    site.driver.dial_answered(dial.stream, StreamAnswer(node, "c" * 32, "1" * 32))
+    site.clock.advance(0.1)
+    assert Close(dial.stream, words) in site.transport.all(Close)
+    site.clock.pump([0.5] * 6)  # a longer step would be a pause of this process
+    assert f"{words} (http://b)" in str(error(site))

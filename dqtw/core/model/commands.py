@@ -7,7 +7,7 @@ its outcome or with a `dqtw.core.model.errors.Refusal`.
 from enum import Enum
 from typing import TypeAlias
 
-from attrs import frozen
+from msgspec import Struct
 
 from dqtw.core.model.errors import BadRequest, Refusal
 from dqtw.core.model.message import Message, MessageId, Receipt, content_type_default
@@ -18,8 +18,7 @@ batch_count_max = 1000
 get_bytes_max = 16 * 1024 * 1024  # a get stops before the next message once it has this much
 
 
-@frozen
-class Push:
+class Push(Struct, frozen=True, array_like=True, tag="push"):
     """Put a message on the queue. Answered with `Pushed`.
 
     Refused with full, too_large, key_reused, unreplicated, uncertain, owner_down, starting, draining, fenced, busy.
@@ -31,8 +30,7 @@ class Push:
     wait_s: float = 0.0
 
 
-@frozen
-class Get:
+class Get(Struct, frozen=True, array_like=True, tag="get"):
     """Lease up to ``count_max`` messages. Answered with `Delivered`, empty when there is nothing.
 
     Refused with starting, draining, fenced, busy.
@@ -49,38 +47,33 @@ class Get:
     ack_now: bool = False
 
 
-@frozen
-class Ack:
+class Ack(Struct, frozen=True, array_like=True, tag="ack"):
     """Remove a message: the work is done. Answered with `Done`; refused with unknown, owner_down, uncertain, …"""
 
     id: MessageId
 
 
-@frozen
-class Nack:
+class Nack(Struct, frozen=True, array_like=True, tag="nack"):
     """Give a lease up. Answered with `Done`; refused with lease_lost, unknown, owner_down, uncertain, …"""
 
     receipt: Receipt
     delay_s: float = 0.0
 
 
-@frozen
-class Touch:
+class Touch(Struct, frozen=True, array_like=True, tag="touch"):
     """Start a lease anew, by default with its own length. Answered with `Done`; refused as `Nack` is."""
 
     receipt: Receipt
     lease_s: float | None = None
 
 
-@frozen
-class GiveBack:
+class GiveBack(Struct, frozen=True, array_like=True, tag="giveback"):
     """Undo a delivery that never reached its client: ready again, the attempt not counted. Answered with `Done`."""
 
     receipt: Receipt
 
 
-@frozen
-class Complete:
+class Complete(Struct, frozen=True, array_like=True, tag="complete"):
     """Remove what was leased for a get that removes at delivery. Answered with `Done`; refused as `Nack` is.
 
     Between nodes only: the node that talks to the client asks for it, and hands nothing out before. A message whose
@@ -90,8 +83,7 @@ class Complete:
     receipt: Receipt
 
 
-@frozen
-class Inspect:
+class Inspect(Struct, frozen=True, array_like=True, tag="inspect"):
     """Tell about one message. Answered with `Inspected`; refused with unknown, owner_down, …"""
 
     id: MessageId
@@ -102,8 +94,7 @@ Command: TypeAlias = Push | Get | ById
 Batchable: TypeAlias = Ack | GiveBack | Complete
 
 
-@frozen
-class Batch:
+class Batch(Struct, frozen=True, array_like=True, tag="batch"):
     """Commands of one node for another, at most `batch_count_max`, each for itself. Answered with `Outcomes`."""
 
     commands: tuple[Batchable, ...]
@@ -142,8 +133,7 @@ class State(Enum):
     LEASED = "leased"
 
 
-@frozen
-class Pushed:
+class Pushed(Struct, frozen=True, array_like=True, tag="pushed"):
     """The message is on the queue, held by ``copies`` of the cluster's ``members`` nodes."""
 
     id: MessageId
@@ -152,8 +142,7 @@ class Pushed:
     duplicate: bool = False
 
 
-@frozen
-class Delivery:
+class Delivery(Struct, frozen=True, array_like=True):
     """One message, leased to one worker for ``lease_s`` seconds."""
 
     receipt: Receipt
@@ -162,20 +151,17 @@ class Delivery:
     message: Message
 
 
-@frozen
-class Delivered:
+class Delivered(Struct, frozen=True, array_like=True, tag="delivered"):
     """What a get brought; empty when nothing was ready in time."""
 
     deliveries: tuple[Delivery, ...] = ()
 
 
-@frozen
-class Done:
+class Done(Struct, frozen=True, array_like=True, tag="done"):
     """It happened."""
 
 
-@frozen
-class Inspected:
+class Inspected(Struct, frozen=True, array_like=True, tag="inspected"):
     """What is known of one message."""
 
     state: State
@@ -189,8 +175,7 @@ Success: TypeAlias = Pushed | Delivered | Done | Inspected
 Outcome: TypeAlias = Success | Refusal
 
 
-@frozen
-class Outcomes:
+class Outcomes(Struct, frozen=True, array_like=True, tag="outcomes"):
     """What each command of a batch came to, in their order."""
 
     outcomes: tuple[Outcome, ...]

@@ -23,7 +23,7 @@ class Deadlines(Generic[K]):
     def __len__(self) -> int:
         return len(self._when)
 
-    def __contains__(self, key: K) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._when
 
     def set(self, key: K, when: float) -> None:

@@ -5,6 +5,7 @@ or elsewhere, may help), and a peer's fault (never shown to a client). Each refu
 the doors map codes to their own statuses and invent none.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 quoted_chars_max: Final = 60  # of a client's own words, in a refusal
@@ -164,3 +165,17 @@ class Fenced(NotNow):
 
 class PeerFault(DqtwError):
     """A peer sent what it must not send; only its own session suffers."""
+
+
+def refusal_of(code: str, detail: str) -> Refusal:
+    """Return the refusal with that code; `Uncertain` for a code that this release does not know."""
+    return _by_code.get(code, Uncertain)(detail)
+
+
+def _leaves(kind: type[Refusal]) -> Iterator[type[Refusal]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _leaves(each)
+
+
+_by_code: Final = {kind.code: kind for kind in _leaves(Refusal) if hasattr(kind, "code")}

@@ -7,7 +7,7 @@ order in which its queue took them: by incarnation, then by number.
 import re
 from typing import Final, NamedTuple
 
-from attrs import field, frozen
+from msgspec import Struct
 
 from dqtw.core.model.errors import BadRequest, quote
 
@@ -99,18 +99,23 @@ def parse_id_or_receipt(text: str) -> MessageId:
         raise BadRequest(f"{quote(text)} is neither a receipt nor a message id") from None
 
 
-@frozen(eq=False)
-class Message:
-    """Bytes with a content type; immutable.
+class Message(Struct, array_like=True, eq=False, gc=False):
+    """Bytes with a content type. Treat it as immutable.
+
+    A queue holds millions of them, so the class is a `msgspec.Struct` that the garbage collector does not visit.
 
     Attributes:
-        body: any bytes, none too.
-        content_type: as the client said it.
+        body: any bytes, also none.
+        content_type: as the client sent it.
         key: the idempotency key it was pushed with.
-        born_s: when it was pushed, on this process's monotonic clock; nodes tell each other ages, never times.
+        born_s: when it was pushed, on this process's monotonic clock. Nodes share no clock: the receiver of a message
+            shifts this by the difference of the clocks (`dqtw.core.links.frames.arrived`).
     """
 
-    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    body: bytes
     content_type: str = content_type_default
     key: str | None = None
     born_s: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Message(<{len(self.body)} bytes>, {self.content_type!r}, {self.key!r}, {self.born_s})"

@@ -63,6 +63,11 @@ class Ranges:
         return len(self._bounds)
 
     @property
+    def first(self) -> int:
+        """The least member; 0 of the empty set."""
+        return self._bounds[0] if self._bounds else 0
+
+    @property
     def last(self) -> int:
         """The greatest member; 0 of the empty set."""
         return self._bounds[-1] - 1 if self._bounds else 0

@@ -1,5 +1,7 @@
 """What a node is told when it starts."""
 
+from collections.abc import Mapping
+
 from attrs import field, frozen
 
 from dqtw.core.model.message import body_bytes_default_max
@@ -13,17 +15,21 @@ class SharedSettings:
     max_message: int
     key_memory_s: float
 
+    @property
+    def by_option(self) -> dict[str, float]:
+        """Return the values by the names of the options, as peers send them."""
+        return {"--copies": self.copies, "--max-message": self.max_message, "--key-memory": self.key_memory_s}
+
     def differences(self, theirs: "SharedSettings") -> tuple[str, ...]:
         """Return one text for each setting that is another one at a peer."""
-        pairs = {
-            "--copies": (theirs.copies, self.copies),
-            "--max-message": (theirs.max_message, self.max_message),
-            "--key-memory": (theirs.key_memory_s, self.key_memory_s),
-        }
+        return self.differences_by_option(theirs.by_option)
+
+    def differences_by_option(self, theirs: Mapping[str, float]) -> tuple[str, ...]:
+        """Return one text for each setting that is another one at a peer; options that only it knows do not count."""
         return tuple(
-            f"{option} is {there:.15g} there and {here:.15g} here"
-            for option, (there, here) in pairs.items()
-            if there != here
+            f"{option} is {theirs[option]:.15g} there and {here:.15g} here"
+            for option, here in self.by_option.items()
+            if option in theirs and theirs[option] != here
         )
 
 

@@ -36,6 +36,14 @@ class WaitingLine(Generic[C]):
     def __iter__(self) -> Iterator[Waiter[C]]:
         return iter(self._waiters.values())
 
+    def get(self, ticket: int) -> Waiter[C]:
+        """Return the waiter with this ticket.
+
+        Raises:
+            KeyError: it does not wait here.
+        """
+        return self._waiters[ticket]
+
     def join(self, waiter: Waiter[C]) -> None:
         """Stand at the end of the line."""
         self._waiters[waiter.ticket] = waiter

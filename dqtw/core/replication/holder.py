@@ -1,236 +1,221 @@
-"""The copies that this node holds of its peers' queues, and what it answers those who bring theirs.
+"""The peer's side of a session: what this node holds of others' messages, and what it answers their sessions.
 
-A holder changes a copy only by what it is told, remembers for whom which session is valid, and says so truthfully when
-a copy has changed behind a session's back: then the session is over.
+The owner of the messages sends its log; a peer that compares a third node's messages sends what is missing here.
 """
 
-from collections.abc import Callable
 from typing import Final
 
-from dqtw.core.links.peer_messages import (
+from attrs import frozen
+
+from dqtw.core.links.cluster import Cluster
+from dqtw.core.links.frames import (
     Applied,
-    Ask,
-    Asked,
+    Backfill,
+    Contents,
     Declined,
     Delta,
-    FencedOff,
+    End,
+    Fenced,
     Fetch,
     Fetched,
-    NoSession,
     Open,
     Opened,
-    Page,
-    Paged,
-    PeerAnswer,
-    Put,
+    PageRead,
+    ReadPage,
     Role,
+    Synced,
+    arrived,
+    from_records,
+    to_records,
 )
-from dqtw.core.links.peers import Peers
+from dqtw.core.links.link import Link
+from dqtw.core.model.dots import Dot
 from dqtw.core.model.errors import PeerFault
 from dqtw.core.model.settings import NodeSettings
-from dqtw.core.replication.held_copy import Admission, HeldCopy, OwnCopy
-from dqtw.core.replication.ports import HolderEvents
-from dqtw.core.replication.session import chunk_bytes_max, chunk_ints_max, chunk_messages_max
+from dqtw.core.replication.holding import Holding, Serving
+from dqtw.core.replication.session import contents_of
 
-token_bytes: Final = 16
+records_max: Final = 8192  # of one answer; about 1 MiB
+starting: Final = "this process has no incarnation yet"
+
+
+@frozen
+class Counts:
+    """An owner has reported how many of its messages could be delivered now, by queue."""
+
+    node: str
+    counts: dict[str, int]
 
 
 class Holder:
-    """All copies of peers' queues on this node."""
+    """What this node holds of each node's messages, its own included, and the sessions that peers have opened here.
 
-    def __init__(
-        self,
-        settings: NodeSettings,
-        boot: str,
-        peers: Peers,
-        entropy: Callable[[int], bytes],
-        events: HolderEvents,
-        own: OwnCopy,
-    ) -> None:
-        self.held = {peer: HeldCopy(peer, settings) for peer in settings.peers}
-        self.own = own
-        self._node = settings.node
-        self._cluster = settings.cluster
-        self._boot = boot
-        self._peers = peers
-        self._entropy = entropy
-        self._events = events
+    Attributes:
+        holdings: by the owner's node id.
+        declines: why no owner may open a session here now; None: it may. A process that has no incarnation declines,
+            because its replicas vouch for nothing; one that leaves declines, because it must not be counted.
+    """
 
-    def answer(self, now: float, request: Ask | Open | Page | Delta | Fetch) -> PeerAnswer:
-        """Do what a peer asks; at once, for a holder never waits for anybody."""
-        try:
-            return self._answer(now, request)
-        except PeerFault as fault:
-            return Declined(str(fault))
+    def __init__(self, settings: NodeSettings, own: Holding) -> None:
+        self.declines: str | None = starting
+        self.holdings: dict[str, Holding] = {own.owner: own}
+        for node in settings.peers:
+            self.holdings[node] = Holding(node, settings.key_memory_s, settings.size)
+        self._own = own
+        self._unconfirmed: dict[Serving, None] = {}  # what must be confirmed at the end of the turn
+        self._fenced: dict[Link, str] = {}  # the incarnation that each replaced process was last sent
 
-    def _answer(self, now: float, request: Ask | Open | Page | Delta | Fetch) -> PeerAnswer:
-        match request:
-            case Ask():
-                return self._ask(now, request)
-            case Open():
-                return self._open(now, request)
-            case Page():
-                return self._page(now, request)
+    @property
+    def others(self) -> list[Holding]:
+        """What this node holds of the other nodes' messages."""
+        return [each for each in self.holdings.values() if each is not self._own]
+
+    def renew(self) -> None:
+        """Begin as a new process that holds what this one did; all links are down."""
+        self.declines = starting
+        for holding in self.holdings.values():
+            holding.was_complete = False
+
+    def link_down(self, link: Link) -> None:
+        """Forget the sessions of a link that is down."""
+        for holding in self.holdings.values():
+            holding.end(link)
+        self._fenced.pop(link, None)
+
+    def end_owners(self, why: str) -> None:
+        """Confirm nothing more to owners."""
+        self.declines = why
+        for holding in self.holdings.values():
+            if holding.by_owner is not None:
+                holding.end(holding.by_owner.link)
+
+    def fence(self, cluster: Cluster) -> None:
+        """End the sessions of owners of which a greater incarnation is known, and let their processes know."""
+        for holding in self.others:
+            owner = holding.owner
+            cluster.learn(owner, holding.replica.greatest)
+            greatest, serving = cluster.greatest(owner), holding.by_owner
+            if greatest is None:
+                continue
+            if serving is not None and (serving.incarnation or "") < greatest:
+                holding.end(serving.link)
+            for link in cluster.members[owner].links:
+                if link.process.incarnation is not None and link.process.incarnation < greatest:
+                    self._send_fenced(link, greatest)
+
+    def _send_fenced(self, link: Link, greatest: str) -> None:
+        if self._fenced.get(link) != greatest:
+            self._fenced[link] = greatest
+            link.send(Fenced(link.node, greatest))
+
+    def receive(self, now: float, link: Link, frame: object, cluster: Cluster) -> Counts | None:
+        """Take a frame of a session that a peer has opened here; return what an owner reports of its counts.
+
+        Raises:
+            PeerFault: the peer breaks the protocol.
+        """
+        if isinstance(frame, Open):
+            self._open(link, frame, cluster)
+            return None
+        found = self._find(link, getattr(frame, "session", 0))
+        if found is None:
+            return None  # a frame of a session that is over
+        holding, serving = found
+        match frame:
             case Delta():
-                return self._delta(now, request)
+                return self._delta(now, holding, serving, frame)
+            case Backfill():
+                self._backfill(now, holding, serving, frame)
+            case ReadPage():
+                self._send_page(holding, serving, frame.after)
             case Fetch():
-                return self._fetch(now, request)
+                self._send_fetched(now, holding, serving, frame)
+            case Synced():
+                serving.is_synced = frame.changes_received == serving.last_change and not serving.unreported
+                serving.status_before = link.process.status
+            case End():
+                holding.end(link)
+        return None
 
-    def begin_again(self, gap_s: float) -> None:
-        """This process itself was not running: that owners were silent meanwhile proves nothing."""
-        self.was_away()
-        for held in self.held.values():
-            if held.heard_at is not None:
-                held.heard_at += gap_s
+    def _find(self, link: Link, session: int) -> tuple[Holding, Serving] | None:
+        for holding in self.holdings.values():
+            serving = holding.serving.get(link)
+            if serving is not None and serving.number == session:
+                return holding, serving
+        return None
 
-    def was_away(self) -> None:
-        """Another process of this node may have been given what this one was not.
+    def _open(self, link: Link, frame: Open, cluster: Cluster) -> None:
+        holding = self.holdings.get(frame.owner)
+        if frame.role is Role.OWNER and frame.owner != link.node:
+            raise PeerFault(f"{link.node} opens a session as the owner of what {frame.owner} owns")
+        if holding is None or (frame.role is Role.OWNER and self.declines is not None):
+            why = self.declines if holding is not None else f"this node knows no member {frame.owner}"
+            link.send(Declined(frame.session, why or ""))
+            return
+        if frame.role is Role.OWNER:
+            if frame.incarnation is None:
+                raise PeerFault("an owner without an incarnation opens a session")
+            greatest = cluster.greatest(frame.owner)
+            if greatest is not None and greatest > frame.incarnation:
+                link.send(Fenced(frame.owner, greatest))
+                link.send(Declined(frame.session, "a newer process of this node exists"))
+                return
+        cluster.learn(frame.owner, frame.incarnation)
+        serving = Serving(link, frame.session, frame.role, frame.incarnation, holding.changes)
+        holding.begin(serving)
+        link.send(Opened(frame.session, holding.was_complete, holding.changes))
+        self._send_page(holding, serving, None)
 
-        So no start is to rely on a copy here before its owner has said anew that it lacks nothing.
-        """
-        for held in self.held.values():
-            held.synced_once = False
-            held.doubt_owners()
+    def _send_page(self, holding: Holding, serving: Serving, after: Dot | None) -> None:
+        page = holding.replica.page(after)
+        serving.link.send(PageRead(serving.number, page.seen, page.live, page.after, page.upto))
 
-    def tidy(self, now: float) -> None:
-        """Forget what need not be remembered any longer."""
-        for held in (*self.held.values(), self.own):
-            held.tidy(now)
+    def _delta(self, now: float, holding: Holding, serving: Serving, frame: Delta) -> Counts | None:
+        if serving.role is not Role.OWNER:
+            raise PeerFault(f"{serving.link.node} sends a log that is not its own")
+        self._apply(now, holding, serving, frame.clock_s, frame.contents)
+        if frame.is_synced and frame.changes_received == serving.last_change and not serving.unreported:
+            holding.is_current = True
+            holding.was_complete = holding.was_complete or frame.is_whole
+        serving.applied = frame.upto
+        self._unconfirmed[serving] = None
+        return Counts(holding.owner, frame.ready)
 
-    def _ask(self, now: float, ask: Ask) -> PeerAnswer:
-        if ask.cluster != self._cluster:
-            return Declined(f"this is a node of cluster {self._cluster}, not {ask.cluster}")
-        held = self.held.get(ask.queue)
-        if held is None:
-            return self._no_such_queue(ask.queue)
-        heard_s_ago = now - held.heard_at if held.heard_at is not None else 0.0
-        held.heard_of(self._told_incarnation(ask.queue))
-        return Asked(
-            self._node,
-            self._boot,
-            held.greatest,
-            held.owner_boot,
-            heard_s_ago,
-            held.synced_once,
-            held.in_sync,
-            self._events.is_leaving(),
-            self._events.is_fenced(),
-            dict(self._peers.addresses),
-        )
+    def _backfill(self, now: float, holding: Holding, serving: Serving, frame: Backfill) -> None:
+        if holding is self._own:
+            raise PeerFault(f"{serving.link.node} sends messages for the queue of this node")
+        serving.backfill = frame.number
+        self._unconfirmed[serving] = None
+        self._apply(now, holding, serving, frame.clock_s, frame.contents)
 
-    def _open(self, now: float, open: Open) -> PeerAnswer:  # noqa: A002
-        held = self._copy_of(open.queue)
-        if open.cluster != self._cluster:
-            return Declined(f"this is a node of cluster {self._cluster}, not {open.cluster}")
-        if held is None or open.node not in self._peers.members:
-            return self._no_such_queue(open.queue if held is None else open.node)
-        if open.role is Role.OWNER and (open.node != open.queue or held is self.own):
-            return Declined(f"{open.node} is not the owner of the queue {open.queue}")
-        self._peers.learn(open.addresses)
-        held.heard_of(self._told_incarnation(open.queue))
-        if open.role is Role.OWNER:
-            held.heard_of(open.incarnation)
-            if open.incarnation < held.greatest:
-                return self._fenced(held)
-            held.owner_boot, held.heard_at, held.in_sync, held.shared = open.boot, now, False, False
-        admission = held.admit(now, open, self._entropy(token_bytes).hex())
-        keys, left = admission.tell_records(0)
-        return Opened(
-            self._node,
-            self._boot,
-            open.nonce,
-            admission.token,
-            held.copy.page(None),
-            keys,
-            left,
-            self._peers.members,
-            self._peers.settings,
-            dict(self._peers.addresses),
-            self._events.is_leaving(),
-        )
+    def _apply(self, now: float, holding: Holding, serving: Serving, clock_s: float, contents: Contents) -> None:
+        if contents.puts or contents.removed:
+            contents = arrived(now, clock_s, contents)
+            holding.learn(now, contents, from_records(now, clock_s, contents.records), serving)
 
-    def _page(self, now: float, page: Page) -> PeerAnswer:
-        held, admission = self._find(page.queue, page.token)
-        if held is None or admission is None:
-            return NoSession(self._node, self._boot)
-        if not held.hears(now, admission):
-            return self._fenced(held)
-        keys, left = admission.tell_records(page.keys_from)
-        digest = None if left else held.page(admission, page.after)
-        leaving = self._events.is_leaving()
-        return Paged(self._node, self._boot, page.token, page.request, digest, keys, left, leaving)
+    def _send_fetched(self, now: float, holding: Holding, serving: Serving, frame: Fetch) -> None:
+        replica = holding.replica
+        covered, contents = contents_of(frame.messages, replica, holding.keys)
+        removed, records, absent = contents.removed, contents.records, covered - replica.seen
+        if not contents.puts and frame.records:
+            asked = frame.records & (replica.seen - replica.live_dots)
+            also_removed, found = holding.keys.records_of(asked, records_max)
+            removed, records = removed | also_removed, [*records, *to_records(found)]
+            absent |= frame.records - asked
+        serving.link.send(Fetched(serving.number, now, Contents(contents.puts, removed, records), absent))
 
-    def _delta(self, now: float, delta: Delta) -> PeerAnswer:
-        held, admission = self._find(delta.queue, delta.token)
-        # That its token is unknown fences nobody; who speaks in an older incarnation is told that it was replaced.
-        if held is None or (admission is None and delta.incarnation >= held.greatest):
-            return NoSession(self._node, self._boot)
-        if admission is None or not held.hears(now, admission):
-            return self._fenced(held)
-        admission.has_read()
-        changed = False
-        for record in delta.keys:  # first: they tell a removal from a push that was taken back
-            changed |= held.learn(now, record)
-        changed |= held.remove(delta.gone) | held.hold(now, delta.put)
-        shared, cannot_reach = False, ""
-        if admission.role is Role.COPY:
-            if changed:
-                held.changed_elsewhere()
-        else:
-            shared = self._take_word(now, held, admission, delta)
-            cannot_reach = self._peers[delta.queue].failure
-        admission.last_request = max(admission.last_request, delta.request)
-        leaving = self._events.is_leaving()
-        return Applied(self._node, self._boot, delta.token, delta.request, shared, cannot_reach, leaving)
-
-    def _take_word(self, now: float, held: HeldCopy, admission: Admission, delta: Delta) -> bool:
-        """Take over what the owner says of itself, unless it has spoken since; whether the copy was shared before.
-
-        To tell it clears the mark; so a request that is repeated gets the first answer again: that may have been lost.
-        """
-        if delta.request > admission.last_request:
-            admission.last_shared, held.shared = held.shared, False
-            held.in_sync = delta.synced
-            held.synced_once = held.synced_once or (delta.synced and not admission.may_be_late)
-            admission.may_be_late = False
-            held.ready = delta.ready
-            if delta.ready:
-                self._events.hinted(now, delta.queue)
-        return admission.last_shared
-
-    def _fetch(self, now: float, fetch: Fetch) -> PeerAnswer:
-        held, admission = self._find(fetch.queue, fetch.token)
-        if held is None or admission is None:
-            return NoSession(self._node, self._boot)
-        if not held.hears(now, admission):
-            return self._fenced(held)
-        admission.has_read()
-        copy = held.copy
-        put: list[Put] = []
-        bytes_left = chunk_bytes_max
-        for id in copy.live_ids & fetch.ids:
-            if bytes_left <= 0 or len(put) >= chunk_messages_max:
-                break
-            put.append(Put.of(now, id, copy.live[id]))
-            bytes_left -= len(put[-1].body)
-        if put and admission.role is Role.COPY:
-            held.given_away([each.id for each in put])
-        gone = ((fetch.ids & copy.seen) - copy.live_ids).head(chunk_ints_max)
-        leaving = self._events.is_leaving()
-        return Fetched(self._node, self._boot, fetch.token, fetch.request, tuple(put), gone, leaving)
-
-    def _find(self, queue: str, token: str) -> tuple[HeldCopy | None, Admission | None]:
-        held = self._copy_of(queue)
-        return held, None if held is None else held.find(token)
-
-    def _copy_of(self, queue: str) -> HeldCopy | None:
-        return self.own if queue == self._node else self.held.get(queue)
-
-    def _told_incarnation(self, queue: str) -> str:
-        return self._peers.addresses.get(queue, ("", ""))[0]
-
-    def _fenced(self, held: HeldCopy) -> FencedOff:
-        return FencedOff(self._node, self._boot, held.greatest)
-
-    def _no_such_queue(self, queue: str) -> Declined:
-        return Declined(f"{self._node} knows no member {queue}; its members are {', '.join(self._peers.members)}")
+    def pump(self, now: float, cluster: Cluster) -> None:
+        """Confirm what was applied, once for all that came in this turn, and report what changed here."""
+        for serving in self._unconfirmed:
+            serving.link.send(Applied(serving.number, serving.applied, serving.backfill))
+        self._unconfirmed.clear()
+        for holding in self.holdings.values():
+            holding.report(now)
+            by_owner = holding.by_owner
+            incarnation = None if by_owner is None else by_owner.incarnation
+            if holding is not self._own and (incarnation, holding.is_current) != holding.announced:
+                holding.announced = incarnation, holding.is_current
+                in_session = by_owner is not None
+                cluster.report_replica(
+                    holding.owner, in_session=in_session, is_current=holding.is_current, incarnation=incarnation
+                )

@@ -1,198 +1,182 @@
-"""What an opener knows of one peer's copy: what that lacks, what it must still be asked for.
+"""One session, as its initiator sees it: two replicas are compared page by page, and both get what they lack.
 
-A session begins with the peer's digest. From then on the peer knows everything as the opener does, but for what is
-listed here as not yet told, and for what is in flight. An owner's sessions hear of every change of its copy, so that
-this stays true. The copy of another's queue also changes by what its owner tells, of which no session hears; see
-`dqtw.core.replication.exchange.Exchange.version`.
-
-Of messages only ids are kept; what is told of one is looked up when it is told. So what a slow peer costs is bounded.
+The owner of the messages opens sessions with its peers (`dqtw.core.replication.progress` adds the log); peers open
+them with each other, about a third node's messages, while that node cannot do it.
 """
 
-from collections import OrderedDict, deque
-from itertools import islice
+from collections import deque
 from typing import Final
 
-from attrs import define, field, frozen
+from dqtw.core.links.frames import Backfill, Contents, Fetch, Fetched, PageRead, ReadPage, to_records
+from dqtw.core.links.link import Link
+from dqtw.core.model.dots import Dot, DotSet
+from dqtw.core.model.errors import PeerFault
+from dqtw.core.model.key_memory import KeyMemory
+from dqtw.core.model.message import Message
+from dqtw.core.model.replica import Replica
+from dqtw.core.replication.log import SessionId, message_overhead_bytes
 
-from dqtw.core.links.peer_messages import Put
-from dqtw.core.model.copy import Copy, Digest, Owed, digest_ints_max, owed
-from dqtw.core.model.id_set import Dot, IdSet
-from dqtw.core.model.keys import KeyRecord
-from dqtw.core.model.message import MessageId
-
-chunk_bytes_max: Final = 1024 * 1024
-chunk_messages_max: Final = 1_024
-chunk_ints_max: Final = 4_096
-keys_per_request_max: Final = 1_000
-removals_max: Final = 8_192  # taken over from a digest in one go
-
-
-@frozen
-class Chunk:
-    """One request's worth of what the peer lacks, each id in its state of now."""
-
-    gone: IdSet
-    put: tuple[Put, ...]
-    keys: tuple[KeyRecord, ...]
+contents_bytes_max: Final = 1024 * 1024
+contents_count_max: Final = 4096
+fetch_messages_max: Final = 16_384
+fetch_records_max: Final = 65_536
+backfills_under_way_max: Final = 4
 
 
-@define
 class Session:
-    """One peer's copy of one queue, as the opener sees it.
+    """A comparison of a replica here with a peer's.
+
+    OPENING ── the last page is compared ──▶ IN SESSION
 
     Attributes:
-        gones: removals that the peer does not know.
-        fresh: new messages that somebody waits to see replicated, oldest first; sent before the backlog.
-        backlog: other messages that the peer lacks.
-        keys: records of keys that the peer lacks, of messages that it knows as removed.
-        key_of: records of the keys of messages among ``gones``.
+        id: names the session on the link, and in this process.
+        is_one_way: the peer is about to stop: only this side gets what it lacks.
+        is_opened: the peer has accepted the session.
+        is_counted: the first page is compared.
+        is_whole: the last page is compared: from now on it is known what each side lacks.
+        was_complete: the peer's replica was complete once, as its process said when it accepted the session.
+        changes_received: the number of the last change that the peer reported.
         need: messages that only the peer has.
-        urgent: of these, those that somebody asks for; fetched before the others.
-        whole: the peer's digest has been read to its end; before that, nothing can be said of what it knows.
-        after: how far the digest has been read.
-        token: the peer's name for this session; empty until it has answered the open.
-        boot: the peer's process that opened it.
-        fetching: what the fetch in flight asks for.
+        records: messages that only the peer knows as removed. They are removed here when the peer has sent the records
+            of their keys; until then they are not delivered.
     """
 
-    copy: Copy
-    token: str
-    gones: IdSet = field(init=False)
-    fresh: OrderedDict[MessageId, None] = field(factory=OrderedDict, init=False)
-    backlog: IdSet = field(init=False)
-    need: IdSet = field(init=False)
-    urgent: IdSet = field(init=False)
-    keys: deque[KeyRecord] = field(factory=deque, init=False)
-    key_of: dict[MessageId, KeyRecord] = field(factory=dict, init=False)
-    whole: bool = field(default=False, init=False)
-    after: Dot | None = field(default=None, init=False)
-    boot: str = field(default="", init=False)
-    fetching: IdSet = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.gones = IdSet(self.copy.queue)
-        self.backlog = IdSet(self.copy.queue)
-        self.need = IdSet(self.copy.queue)
-        self.urgent = IdSet(self.copy.queue)
-        self.fetching = IdSet(self.copy.queue)
+    def __init__(self, id: SessionId, link: Link, *, is_one_way: bool = False) -> None:
+        self.id = id
+        self.link = link
+        self.is_one_way = is_one_way
+        self.is_opened = False
+        self.is_counted = False
+        self.is_whole = False
+        self.was_complete = False
+        self.changes_received = 0
+        self.need = DotSet()
+        self.records = DotSet()
+        self._after: Dot | None = None  # the end of the last page that was compared
+        self._unsent = DotSet()  # what the peer lacks, besides what the log says
+        self._unconfirmed: deque[tuple[int, DotSet]] = deque()  # what was sent of it, by the number of its frame
+        self._is_fetching = False
 
     @property
-    def owes_nothing(self) -> bool:
-        """Whether the peer has been sent everything it lacks."""
-        return self.whole and not (self.gones or self.fresh or self.backlog or self.keys)
+    def is_recovered(self) -> bool:
+        """True if this side lacks nothing that the peer has."""
+        return self.is_whole and not self.need and not self.records and not self._is_fetching
 
     @property
-    def owed_count(self) -> int:
-        """How many ids' states the peer has yet to be told."""
-        return len(self.gones) + len(self.fresh) + len(self.backlog)
+    def is_synced(self) -> bool:
+        """True if neither side lacks anything, besides what the log says."""
+        return self.is_recovered and not self._unsent and not self._unconfirmed
 
-    def lacks(self, id: MessageId) -> bool:
-        """Whether the peer has yet to be told of this id's state."""
-        return id in self.fresh or id in self.backlog or id in self.gones
+    def opened(self, now: float, *, was_complete: bool, changes: int) -> None:
+        """Begin to read the digest; the first page follows by itself."""
+        self.is_opened = True
+        self.was_complete = was_complete
+        self.changes_received = changes
+        self.link.met(("opened", self.id))
+        self.link.due(now, ("page", self.id))
 
-    def read(self, page: Digest, ints_max: int = digest_ints_max) -> Owed:
-        """Compare the beginning of a page of the peer's digest with the own copy; what the peer has ahead of that.
+    def compare(self, now: float, page: PageRead, replica: Replica) -> None:
+        """Compare a page of the peer's digest with the replica here, and ask for the next page.
 
-        The page speaks for its range only, and was read at one moment. It is read no further than ``ints_max`` ints can
-        tell of the own copy, nor past `removals_max` messages that are to be removed here: the rest, from ``after`` on,
-        is to be asked for again.
+        Raises:
+            PeerFault: this is not the next page.
         """
-        upto = _sooner(page.upto, self.copy.page_end(page.after, ints_max))
-        mine, theirs = self.copy.digest(page.after, upto), page.first(upto)
-        to_remove = mine.live & theirs.removed
-        if len(to_remove) > removals_max:
-            last = next(islice(to_remove, removals_max - 1, None))
-            upto = (last.incarnation, last.n)
-            mine, theirs = mine.first(upto), theirs.first(upto)
-        from_me, from_peer = owed(mine, theirs), owed(theirs, mine)
-        self.gones |= from_me.gone
-        self.backlog |= from_me.put
-        self.need |= from_peer.put
-        self.after, self.whole = upto, upto is None
-        return from_peer
+        if (
+            self.is_whole
+            or page.after != self._after
+            or (page.upto is not None and page.upto <= (page.after or ("", 0)))
+        ):
+            raise PeerFault("this is not the next page of the digest")
+        seen, live = page.seen.between(page.after, page.upto), page.live.between(page.after, page.upto)
+        if live - seen:
+            raise PeerFault("a page shows live messages that were not seen")
+        mine = replica.between(page.after, page.upto)
+        removed, removed_here = seen - live, mine.removed
+        self.records |= replica.news(removed)
+        self.need |= live - mine.seen
+        if not self.is_one_way:
+            self._unsent |= (mine.live - seen) | (removed_here - removed)
+        self._after, self.is_counted, self.is_whole = page.upto, True, page.upto is None
+        self.link.met(("page", self.id))
+        if page.upto is not None:
+            self.link.send(ReadPage(self.id, page.upto))
+            self.link.due(now, ("page", self.id))
 
-    def note_fresh(self, id: MessageId, *, is_first: bool = False) -> None:
-        """The own copy has a new message; it may be one to be told before the others."""
-        self.fresh[id] = None
-        if is_first:
-            self.fresh.move_to_end(id, last=False)
+    def changed(self, number: int, live: DotSet, replica: Replica) -> None:
+        """Take a report of messages that are new at the peer."""
+        self.changes_received = max(self.changes_received, number)
+        self.need |= live - replica.seen
 
-    def note_recovered(self, ids: IdSet) -> None:
-        """The own copy has messages that some other peer had; what this peer was to be asked for, it has, too."""
-        self.backlog |= ids - self.need
-        self.need -= ids
+    def fetched(self, frame: Fetched) -> None:
+        """Note that an answer to a `Fetch` has come, and what the peer does not have any more."""
+        self._is_fetching = False
+        self.link.met(("fetched", self.id))
+        gone = frame.absent | frame.contents.removed  # pruned incarnations are not learned anew, so these must go here
+        self.need -= gone
+        self.records -= gone
 
-    def note_gone(self, id: MessageId, record: KeyRecord | None = None) -> None:
-        """The own copy knows this id as removed; the record of its key goes with that."""
-        if record is not None:
-            self.key_of[id] = record
-        self.fresh.pop(id, None)
-        self.backlog.discard(id)
-        self.need.discard(id)
-        self.gones.add(id)
+    def known(self, put: DotSet, removed: DotSet) -> None:
+        """Note what was put and removed here, whatever brought it."""
+        if self.need:
+            self.need -= put
+            self.need -= removed
+        if self.records:
+            self.records -= removed
 
-    def note_record(self, record: KeyRecord) -> None:
-        """The own copy remembers a key that some other peer knew."""
-        self.keys.append(record)
+    def lacks(self, dot: Dot) -> bool:
+        """Return True if the peer may lack this message, as far as its digest is known."""
+        return not self.is_whole or dot in self._unsent or any(dot in dots for _, dots in self._unconfirmed)
 
-    def note_all_gone(self, ids: IdSet) -> None:
-        """The own copy knows all these ids as removed; there may be billions, in few ranges."""
-        for id in [id for id in self.fresh if id in ids]:
-            del self.fresh[id]
-        self.backlog -= ids
-        self.need -= ids
-        self.gones |= ids
+    def add_unsent(self, dots: DotSet) -> None:
+        """Note what changed here and must be sent besides the log."""
+        if not self.is_one_way:
+            self._unsent |= dots
 
-    def take_chunk(self, now: float) -> Chunk:
-        """Take out what to tell next: removals first, then new messages, then the backlog."""
-        if self.keys and len(self.keys) + len(self.key_of) > keys_per_request_max:
-            some = tuple(self.keys.popleft() for _ in range(min(len(self.keys), keys_per_request_max)))
-            return Chunk(IdSet(self.copy.queue), (), some)  # before removals, which say too little without them
-        gone, keys = self._take_gones()
-        put: list[Put] = []
-        bytes_left = chunk_bytes_max
-        from_backlog = IdSet(self.copy.queue)
-        while self.fresh and len(put) < chunk_messages_max and bytes_left > 0:
-            id, _ = self.fresh.popitem(last=False)
-            self.backlog.discard(id)  # pushed while the digest was read, it is listed in both
-            bytes_left -= self._tell(now, id, put)
-        for id in islice(self.backlog, max(chunk_messages_max - len(put), 0)):
-            if bytes_left <= 0:
-                break
-            from_backlog.add(id)
-            bytes_left -= self._tell(now, id, put)
-        if from_backlog:
-            self.backlog -= from_backlog
-        keys += [self.keys.popleft() for _ in range(min(len(self.keys), keys_per_request_max - len(keys)))]
-        return Chunk(gone, tuple(put), tuple(keys))
+    def confirmed(self, number: int) -> None:
+        """Note that the peer has applied all backfill up to this number."""
+        while self._unconfirmed and self._unconfirmed[0][0] <= number:
+            self._unconfirmed.popleft()
+        if not self._unconfirmed:
+            self.link.met(("backfill", self.id))
 
-    def take_needed(self) -> IdSet:
-        """What to fetch next; ids that the own copy has met meanwhile are needed no more."""
-        self.fetching = (self.urgent & self.need) - self.copy.seen
-        self.urgent = IdSet(self.copy.queue)
-        while self.need and not self.fetching:
-            first = self.need.head(chunk_ints_max)
-            self.fetching = first - self.copy.seen
-            self.need -= first & self.copy.seen
-        return self.fetching
+    def end(self) -> None:
+        """Leave the session: nothing is due on the link for it any more."""
+        for what in ("opened", "page", "fetched", "backfill", "applied"):
+            self.link.met((what, self.id))
 
-    def _take_gones(self) -> tuple[IdSet, list[KeyRecord]]:
-        """Removals, and the records of their keys: who confirms the one knows the other."""
-        gone = self.gones.head(chunk_ints_max)
-        ids = [id for id in self.key_of if id in gone]
-        for id in ids[keys_per_request_max:]:
-            gone.discard(id)
-        self.gones -= gone
-        return gone, [self.key_of.pop(id) for id in ids[:keys_per_request_max]]
-
-    def _tell(self, now: float, id: MessageId, put: list[Put]) -> int:
-        message = self.copy.live.get(id)
-        if message is None:  # removed since it was listed: by another's word, who tells the peer, too, and the key
-            return 0
-        put.append(Put.of(now, id, message))
-        return len(message.body)
+    def pump(self, now: float, replica: Replica, keys: KeyMemory) -> None:
+        """Ask for what this side lacks, and send what the peer lacks, as much as may be under way."""
+        if not self._is_fetching and (self.need or self.records):
+            self._is_fetching = True
+            self.link.send(Fetch(self.id, self.need.first(fetch_messages_max), self.records.first(fetch_records_max)))
+            self.link.due(now, ("fetched", self.id))
+        while self._unsent and len(self._unconfirmed) < backfills_under_way_max:
+            dots, contents = contents_of(self._unsent.first(contents_count_max), replica, keys)
+            number = self.link.next_call()
+            self._unsent -= dots
+            self._unconfirmed.append((number, dots))
+            self.link.send(Backfill(self.id, number, now, contents))
+            self.link.due(now, ("backfill", self.id))
 
 
-def _sooner(one: Dot | None, other: Dot | None) -> Dot | None:
-    """The first of two ends; None stands for the end of all ids."""
-    return min((end for end in (one, other) if end is not None), default=None)
+def contents_of(dots: DotSet, replica: Replica, keys: KeyMemory) -> tuple[DotSet, Contents]:
+    """Return what is known here of the first of these dots, about 1 MiB of it, and at least one message.
+
+    Returns:
+        The dots that the contents cover, those included of which nothing is known here; and the contents.
+    """
+    covered, removed = DotSet(), DotSet()
+    puts: dict[str, list[tuple[int, Message]]] = {}
+    left = contents_bytes_max
+    for incarnation, n in dots:
+        message = replica.get((incarnation, n))
+        if message is not None:
+            puts.setdefault(incarnation, []).append((n, message))
+            left -= len(message.body) + message_overhead_bytes
+        covered.add(incarnation, n)
+        if left <= 0:
+            break
+    removed, records = keys.records_of((covered & replica.seen) - replica.live_dots, contents_count_max)
+    if len(records) == contents_count_max:  # the other removals go later, with their records
+        covered -= (covered & replica.seen) - replica.live_dots - removed
+    return covered, Contents(puts, removed, to_records(records))

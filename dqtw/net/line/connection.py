@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final, cast
 from typing import Protocol as Interface
 
-from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -240,7 +240,7 @@ class LineConnection(Protocol):
 
     def _submit(self, command: Command, kind: Kind) -> None:
         if self._half_closed and isinstance(command, Get):
-            command = evolve(command, wait_s=0.0)
+            command = replace(command, wait_s=0.0)
         body_bytes = len(command.body) if isinstance(command, Push) else 0
         due = self._due.start(kind, body_bytes, ack_now=isinstance(command, Get) and command.ack_now)
         due.ticket = self._driver.submit(command, partial(self._answered, due))

@@ -6,7 +6,7 @@ A refusal of the node is returned as an outcome. So a refusal that is raised com
 from collections.abc import Sequence
 from typing import cast
 
-from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
 from dqtw.core.model.commands import Command, Delivered, Get, Outcome
@@ -37,7 +37,7 @@ async def ask_while_watched(driver: Driver, request: BoundedRequest, get: Get) -
     After that, what is ready is delivered, but nothing is waited for: nothing is leased to a client that may be gone.
     """
     if request.is_unwatched:
-        get = evolve(get, wait_s=0.0)
+        get = replace(get, wait_s=0.0)
     asked = driver.ask(get)
     if get.wait_s > 0:
         request.when_unwatched(asked.cancel)

@@ -20,7 +20,7 @@ shown: Final = {
     "docs/explanation/simulation.md": "the report of a failure that was mended",
     "docs/how-to/test-a-cluster.md": "compared with what the check prints",
     "docs/reference/options.md": "each line is provoked",
-    "docs/reference/peer-protocol.md": "forms; the tests of the peer protocol have them",
+    "docs/reference/peer-protocol.md": "computed anew by the tests of the peer protocol",
     "examples/README.md": "compared with what the examples print",
 }
 

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from dqtw.core.effects import Departure, Status
 from dqtw.core.model.commands import Ack, Command, Delivered, Done, Get, GiveBack, Inspect, Nack, Push, State, Touch
 from dqtw.core.model.errors import BadRequest
 from dqtw.core.model.health import Check
@@ -21,7 +22,7 @@ def refusals(world: World) -> Mapping[str, int]:
 def test_a_node_of_one_serves_from_the_start() -> None:
     world = World()
     assert world.stat("state") == "serving"
-    assert world.node.next_deadline() is None
+    assert world.node.next_deadline(world.now) is None
 
 
 # Inspecting.
@@ -171,7 +172,7 @@ def test_the_figures_of_an_idle_node_do_not_grow() -> None:
     world.sleep(600.0)
     names = ("queueSize", "ready", "leased", "delayed", "waiting", "bytes", "keys", "waiting_polls", "waiting_pushes")
     assert [world.stat(name) for name in names] == [0] * len(names)
-    assert world.node.next_deadline() is None
+    assert world.node.next_deadline(world.now) is None
 
 
 # Health.
@@ -268,6 +269,17 @@ def test_a_drain_first_does_what_is_due() -> None:
     assert world.brought(poll) == [b"a"]
 
 
+def test_a_node_alone_leaves_at_once_and_reports_how_many_messages_end() -> None:
+    """It has nobody to hand them over to: that is not an error."""
+    world = World()
+    world.ack(world.push())
+    world.push()
+    world.get_one()
+    world.push()
+    world.drain()
+    assert world.departure == Departure(Status.DRAINED, 2)
+
+
 def test_a_second_drain_changes_nothing() -> None:
     world = World()
     world.drain()
@@ -291,6 +303,14 @@ def test_one_seed_gives_one_history() -> None:
 
     assert history(1) == history(1)
     assert history(1) != history(2)
+
+
+def test_a_node_alone_has_no_life_to_log() -> None:
+    """What its service logs of its start and its end is enough."""
+    world = World()
+    world.ack(world.push())
+    world.drain()
+    assert world.events == []
 
 
 def test_effects_are_taken_once() -> None:

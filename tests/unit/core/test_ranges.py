@@ -2,9 +2,9 @@
 
 import pytest
 
+from dqtw.core.model.dots import Dot, DotSet
 from dqtw.core.model.errors import PeerFault
-from dqtw.core.model.id_set import IdSet
-from dqtw.core.model.message import MessageId, number_max
+from dqtw.core.model.message import number_max
 from dqtw.core.model.ranges import Ranges
 
 FIRST, SECOND, THIRD = (f"01HF000000000000000000000{n}" for n in range(3))
@@ -17,8 +17,8 @@ def ranges(*numbers: int) -> Ranges:
     return made
 
 
-def ids(*dots: tuple[str, int]) -> IdSet:
-    return IdSet.of("q", [MessageId("q", *dot) for dot in dots])
+def some_dots(*dots: Dot) -> DotSet:
+    return DotSet.of(dots)
 
 
 def test_a_million_numbers_in_a_row_cost_two_ints() -> None:
@@ -37,7 +37,7 @@ def test_a_hole_that_is_filled_costs_nothing_any_more() -> None:
 
 
 def test_the_empty_set_has_no_last_number() -> None:
-    assert (Ranges().last, IdSet("q").last(FIRST), bool(Ranges()), bool(IdSet("q"))) == (0, 0, False, False)
+    assert (Ranges().last, DotSet().last(FIRST), bool(Ranges()), bool(DotSet())) == (0, 0, False, False)
 
 
 def test_the_wire_form_is_first_length_hole_length() -> None:
@@ -65,65 +65,74 @@ def test_what_a_confused_peer_sends_for_ranges_is_its_fault(told: object) -> Non
         Ranges.from_wire(told)
 
 
-@pytest.mark.parametrize("told", [None, [], {"nonsense": [1, 1]}, {7: [1, 1]}, {FIRST: [1]}, {FIRST: None}])
-def test_what_a_confused_peer_sends_for_a_set_of_ids_is_its_fault(told: object) -> None:
+@pytest.mark.parametrize("told", [{"nonsense": [1, 1]}, {"1" + FIRST[1:]: [1, 1]}, {FIRST: [1]}, {FIRST: [0, 1]}])
+def test_what_a_confused_peer_sends_for_a_set_of_dots_is_its_fault(told: dict[str, list[int]]) -> None:
     with pytest.raises(PeerFault):
-        IdSet.from_wire("q", told)
+        DotSet.from_wire(told)
 
 
 def test_an_incarnation_without_numbers_is_none() -> None:
     """Two sets with the same members are equal, however they were told."""
-    assert IdSet.from_wire("q", {FIRST: []}) == IdSet("q")
-    emptied = ids((FIRST, 1))
-    emptied.discard(MessageId("q", FIRST, 1))
-    assert emptied == IdSet("q")
+    assert DotSet.from_wire({FIRST: []}) == DotSet()
+    emptied = some_dots((FIRST, 1))
+    emptied.discard(FIRST, 1)
+    assert emptied == DotSet()
     assert not emptied
     assert emptied.incarnations == []
 
 
-def test_ids_come_in_the_order_of_the_pushes() -> None:
-    unordered = ids((SECOND, 1), (FIRST, 10), (FIRST, 2))
-    assert [(id.incarnation, id.n) for id in unordered] == [(FIRST, 2), (FIRST, 10), (SECOND, 1)]
+def test_dots_come_in_the_order_of_the_pushes() -> None:
+    unordered = some_dots((SECOND, 1), (FIRST, 10), (FIRST, 2))
+    assert list(unordered) == [(FIRST, 2), (FIRST, 10), (SECOND, 1)]
     assert unordered.incarnations == [FIRST, SECOND]
+    assert (unordered.first_dot(), unordered.last(FIRST), unordered.last(THIRD)) == ((FIRST, 2), 10, 0)
+    assert DotSet().first_dot() is None
 
 
-def test_what_lies_between_two_ids_counts_the_last_and_not_the_first() -> None:
-    some = ids((FIRST, 1), (FIRST, 2), (FIRST, 3), (SECOND, 1), (THIRD, 1))
-    assert some.between((FIRST, 1), (SECOND, 1)) == ids((FIRST, 2), (FIRST, 3), (SECOND, 1))
-    assert some.between(None, (FIRST, 2)) == ids((FIRST, 1), (FIRST, 2))
-    assert some.between((SECOND, 1), None) == ids((THIRD, 1))
+def test_what_lies_between_two_dots_counts_the_last_and_not_the_first() -> None:
+    some = some_dots((FIRST, 1), (FIRST, 2), (FIRST, 3), (SECOND, 1), (THIRD, 1))
+    assert some.between((FIRST, 1), (SECOND, 1)) == some_dots((FIRST, 2), (FIRST, 3), (SECOND, 1))
+    assert some.between(None, (FIRST, 2)) == some_dots((FIRST, 1), (FIRST, 2))
+    assert some.between((SECOND, 1), None) == some_dots((THIRD, 1))
     assert some.between(None, None) == some
 
 
-def test_taking_the_first_ids_takes_them_out() -> None:
-    some = ids((FIRST, 1), (FIRST, 3), (SECOND, 1))
-    assert some.take(2) == [MessageId("q", FIRST, 1), MessageId("q", FIRST, 3)]
-    assert some == ids((SECOND, 1))
-    assert some.take(2) == [MessageId("q", SECOND, 1)]
-    assert some.take(2) == []
+def test_the_first_dots_are_as_many_as_were_asked_for() -> None:
+    some = some_dots((FIRST, 1), (FIRST, 2), (FIRST, 4), (SECOND, 1))
+    assert [list(some.first(count)) for count in range(6)] == [list(some)[:count] for count in range(6)]
+    assert len(some) == 4
+
+
+def test_the_head_is_what_so_many_integers_can_express() -> None:
+    """At least one range, so that sending a set part by part comes to an end."""
+    some = some_dots((FIRST, 1), (FIRST, 2), (FIRST, 4), (SECOND, 1))
+    assert some.head(0) == some.head(2) == some.head(3) == some_dots((FIRST, 1), (FIRST, 2))
+    assert some.head(4) == some_dots((FIRST, 1), (FIRST, 2), (FIRST, 4))
+    assert some.head(6) == some.head(100) == some
+    assert DotSet().head(4) == DotSet()
 
 
 def test_a_copy_of_a_set_goes_its_own_way() -> None:
-    one = ids((FIRST, 1))
+    one = some_dots((FIRST, 1))
     other = one.copy()
-    other.add(MessageId("q", FIRST, 2))
-    joined = IdSet("q")
-    joined.update(one)
-    joined.add(MessageId("q", FIRST, 3))
-    assert one == ids((FIRST, 1))
+    other.add(FIRST, 2)
+    joined = DotSet()
+    joined |= one
+    joined.add(FIRST, 3)
+    assert one == some_dots((FIRST, 1))
 
 
 def test_dropping_an_incarnation_forgets_all_of_it() -> None:
-    some = ids((FIRST, 1), (FIRST, 5), (SECOND, 1))
-    some.drop_incarnation(FIRST)
-    some.drop_incarnation(THIRD)
-    assert some == ids((SECOND, 1))
+    some = some_dots((FIRST, 1), (FIRST, 5), (SECOND, 1))
+    some.drop(FIRST)
+    some.drop(THIRD)
+    assert some == some_dots((SECOND, 1))
     assert (some.bounds_count, len(some)) == (2, 1)
 
 
 def test_sets_are_readable_in_a_failing_test() -> None:
     assert repr(ranges(1, 2, 5)) == "Ranges(1-2 5-5)"
-    assert repr(ids((FIRST, 1))) == f"IdSet(q, {{'{FIRST}': Ranges(1-1)}})"
+    assert repr(some_dots((FIRST, 1))) == f"DotSet({{'{FIRST}': Ranges(1-1)}})"
 
 
 def test_the_bound_that_lies_some_bounds_further_on() -> None:

@@ -3,7 +3,7 @@
 from random import Random
 from typing import TypeVar
 
-from dqtw.core.effects import Answer
+from dqtw.core.effects import Answer, Departure, Event
 from dqtw.core.model.commands import (
     Ack,
     Command,
@@ -35,11 +35,15 @@ class World:
     Attributes:
         now: the monotonic clock; it runs only in `World.sleep`.
         answers: what each ticket was answered, in the order of the answers.
+        departure: how the node may go; None: it stays.
+        events: what was logged.
     """
 
     def __init__(self, settings: NodeSettings | None = None, seed: int = 1) -> None:
         self.now = 1000.0
         self.answers: dict[int, Outcome] = {}
+        self.departure: Departure | None = None
+        self.events: list[str] = []
         self.node = Node(0.0, settings or NodeSettings(), Random(seed).randbytes, wall_ms)
         self._tickets = 0
         self._gone: set[int] = set()
@@ -68,7 +72,7 @@ class World:
     def sleep(self, seconds: float) -> None:
         """Let time pass; the node is woken at each of its deadlines, as the driver does it."""
         until = self.now + seconds
-        while (due := self.node.next_deadline()) is not None and due <= until:
+        while (due := self.node.next_deadline(self.now)) is not None and due <= until:
             self.now = max(self.now, due)
             self.node.tick(self.now)
             self._collect()
@@ -138,11 +142,17 @@ class World:
         return self.node.stats(self.now)[name]
 
     def _collect(self) -> None:
-        answers = (effect for effect in self.node.take_effects(self.now) if isinstance(effect, Answer))
-        for effect in answers:
-            assert effect.ticket not in self.answers, "answered twice"
-            assert effect.ticket not in self._gone, "a client that left was answered"
-            self.answers[effect.ticket] = effect.outcome
+        for effect in self.node.take_effects(self.now):
+            if isinstance(effect, Answer):
+                assert effect.ticket not in self.answers, "answered twice"
+                assert effect.ticket not in self._gone, "a client that left was answered"
+                self.answers[effect.ticket] = effect.outcome
+            elif isinstance(effect, Departure):
+                assert self.departure is None, "a node goes once"
+                self.departure = effect
+            elif isinstance(effect, Event):
+                self.events.append(effect.what)
+        self.node.next_deadline(self.now)  # the driver sets its timer after each turn
 
 
 def expect(kind: type[O], outcome: Outcome) -> O:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import define, field, frozen
@@ -13,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
-from dqtw.core.links.peer_messages import Asking, Failed, PeerAnswer
+from dqtw.core.links.streams import Dial, LinkEffect
 from dqtw.core.model.settings import NodeSettings
 from dqtw.core.node import Node
 from dqtw.driver import Driver
@@ -251,8 +252,17 @@ def _read_response(data: bytes, method: bytes) -> tuple[Response, bytes]:
 class NobodyThere:
     """A network in which no peer can be reached."""
 
-    def send(self, asking: Asking, answered: Callable[[PeerAnswer], None]) -> None:
-        answered(Failed("nobody is there", was_sent=False))
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.driver: Driver | None = None
+
+    def carry_out(self, effects: Sequence[LinkEffect]) -> None:
+        """Let each dial fail, in a later turn."""
+        assert self.driver is not None
+        for effect in effects:
+            if isinstance(effect, Dial):
+                failed = partial(self.driver.dial_failed, effect.stream, "nobody is there", is_lasting=False)
+                self._clock.callLater(0, failed)
 
 
 @define
@@ -272,7 +282,8 @@ class Server:
 
     def __attrs_post_init__(self) -> None:
         self.node = Node(0.0, self.settings, os.urandom, 0)
-        self.driver = Driver(self.node, self.clock, NobodyThere())
+        network = NobodyThere(self.clock)
+        self.driver = network.driver = Driver(self.node, self.clock, network)
         if self.settings.peers:
             self.driver.start()
         door = RestDoor(self.driver, self.settings.max_message, self.authenticate, self.guard)

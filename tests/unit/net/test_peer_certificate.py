@@ -9,7 +9,7 @@ from cryptography import x509
 
 from dqtw.net.tls import CertificateFiles, PeerAuthorities, ServerCertificate
 from tests.authority import Authority
-from tests.unit.net.peer_handshake import refusal_of
+from tests.unit.net.tls_handshake import refusal_of
 
 authority = Authority.make()
 unknown = "no known authority signed the certificate, or the peer does not send its chain"

@@ -10,10 +10,11 @@ from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from dqtw.core.links.peer_messages import Ask, Asking, PeerAnswer
+from dqtw.core.links.frames import AnyFrame
+from dqtw.core.links.streams import Accepted, Dial, StreamAnswer, StreamRefused, StreamRequest
 from dqtw.net.http.head import check_host
-from dqtw.net.peer.client import PeerClient
 from dqtw.net.peer.endpoints import PeerEndpoints
+from dqtw.net.peer.streams import PeerStreams
 from dqtw.net.peer.url import check_peer_url, ready_url
 
 
@@ -30,23 +31,51 @@ class Resolver:
         receiver.resolutionComplete()
 
 
+class Port:
+    """A node that has nothing to do with its peers but this one dial, which brings nothing."""
+
+    def stream_asked(self, request: StreamRequest) -> Accepted | StreamRefused:
+        raise NotImplementedError
+
+    def request_refused(self, node: str, refused: StreamRefused) -> None:
+        raise NotImplementedError
+
+    def dial_answered(self, stream: int, answer: StreamAnswer) -> None:
+        raise NotImplementedError
+
+    def dial_failed(self, stream: int, why: str, *, is_lasting: bool) -> None:
+        raise AssertionError(why)
+
+    def received(self, stream: int, frames: list[AnyFrame], express_bytes: int, bulk_bytes: int) -> None:
+        raise NotImplementedError
+
+    def stream_closed(self, stream: int, why: str) -> None:
+        raise NotImplementedError
+
+    def count_refused(self, listener: str, code: str) -> None:
+        raise NotImplementedError
+
+
+request = StreamRequest("dqtw", "a", "a" * 32, "", (2,), "0" * 32, 1, "b", None)
+
+
 def connected(url: str) -> tuple[list[str], tuple[str, int], bytes]:
-    """Send a request to a peer: the names that were resolved, where the connection went, and what was written on it."""
+    """Dial a peer: the names that were resolved, where the connection went, and what was written on it."""
     check_peer_url(url)
     reactor: Any = MemoryReactorClock()
     reactor.nameResolver = Resolver()
     endpoints = PeerEndpoints(reactor, BrowserLikePolicyForHTTPS(), 3.0)
-    client = PeerClient(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool))
-    answers: list[PeerAnswer] = []
-    client.send(Asking(1, "b", url, Ask("a", "dqtw"), 5.0), answers.append)
-    assert not answers, answers
+    streams = PeerStreams(reactor, lambda pool: Agent.usingEndpointFactory(reactor, endpoints, pool))
+    streams.start(Port())
+    streams.carry_out([Dial(1, url, request)])
+    reactor.advance(0)
     ((host, port, factory, timeout, _),) = reactor.tcpClients
     assert timeout == 3.0
     protocol = factory.buildProtocol(None)
     transport: Any = StringTransport()
     protocol.makeConnection(transport)
-    client.stop()
     written: bytes = transport.value()
+    streams.stop()
     return reactor.nameResolver.asked, (host, port), written
 
 
@@ -70,7 +99,7 @@ def test_a_name_is_asked_of_the_resolver_as_it_is(host: str, resolved: str) -> N
     asked, address, written = connected(f"http://{host}:8081")
     assert (asked, address) == ([resolved], ("192.0.2.1", 8081))
     assert f"\r\nHost: {resolved}:8081\r\n".encode() in written
-    assert written.startswith(b"POST /peer/v1/")
+    assert written.startswith(b"GET /peer/v2/stream ")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from dqtw.net.tls import BadCertificate, CertificateFiles, PeerAuthorities, ServerCertificate
 from tests.authority import Authority
-from tests.unit.net.peer_handshake import refusal_of
+from tests.unit.net.tls_handshake import refusal_of
 
 authority = Authority.make()
 
